@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# Verbs; what fortune.ko is made of is in Kbuild. `make help` lists them.
+
+# The build directory of the kernel to build for.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# The kernels to test on: names from qemu/kernels, or all.
+KERNELS ?= debian-7.2
+# Only the tests whose names begin with one of these, separated by commas.
+TESTS ?=
+
+comma := ,
+output := $(CURDIR)/build/native
+
+.PHONY: module
+module: ## build ./fortune.ko for KDIR, by default for the running kernel
+	@scripts/doctor --first $(KDIR)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(output) modules
+	cp $(output)/fortune.ko .
+
+.PHONY: run
+run: ## play the session of the article in a stock Debian kernel, in QEMU
+	qemu/boot -- guest play
+
+.PHONY: shell
+shell: ## a shell in the same guest, with the module loaded
+	qemu/boot --file qemu/profile:/etc/profile
+
+.PHONY: test
+test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some
+	scripts/test "$(KERNELS)" $(subst $(comma), ,$(TESTS))
+
+.PHONY: check
+check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics
+	scripts/check
+
+.PHONY: doctor
+doctor: ## what this machine lacks for building for KDIR
+	scripts/doctor $(KDIR)
+
+.PHONY: rust-metadata
+rust-metadata: ## complete the header package KDIR of a Debian kernel for Rust, from SOURCE
+	scripts/rust-metadata $(KDIR) $(SOURCE)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf build fortune.ko
+
+.PHONY: distclean
+distclean: clean ## remove the cache outside the tree too: roots, kernels, downloads
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/fortune-ko"
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
