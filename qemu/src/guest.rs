@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A running guest: QEMU, what comes out of it, and how it ends.
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// What a guest is started with.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    /// Where the kernel log goes.
+    pub(crate) console: PathBuf,
+    pub(crate) smp: u32,
+    pub(crate) memory: u32,
+    pub(crate) append: String,
+    pub(crate) icount: bool,
+    pub(crate) kvm: bool,
+    /// The terminal is the guest's.
+    pub(crate) interactive: bool,
+}
+
+/// How a guest ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Its init gave this verdict.
+    Verdict {
+        /// The line that came over the status port.
+        line: String,
+    },
+    /// The command took too long.
+    OutOfTime(Duration),
+    /// It never got as far as its init.
+    NeverUp(String),
+    /// It came up, and then it was gone.
+    NoVerdict(String),
+}
+
+enum Event {
+    Status(String),
+    /// QEMU has closed its end of the status port: it is ending.
+    Closed,
+    /// What QEMU itself says.
+    Qemu(String),
+}
+
+/// A guest. It is killed, if it still runs, when it is dropped.
+pub(crate) struct Guest {
+    qemu: Child,
+    events: Receiver<Event>,
+    /// Threads that pass on what the command prints.
+    output: Vec<JoinHandle<()>>,
+}
+
+impl Guest {
+    pub(crate) fn start(machine: &Machine) -> Result<Self> {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-nic",
+            "none",
+        ]);
+        qemu.args(["-machine", "pc", "-m", &machine.memory.to_string()]);
+        let smp = if machine.icount { 1 } else { machine.smp };
+        qemu.args(["-smp", &smp.to_string()]);
+        match machine {
+            Machine { kvm: true, .. } => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+            Machine { icount: true, .. } => qemu.args([
+                "-accel",
+                "tcg",
+                "-icount",
+                "shift=0,sleep=off",
+                "-cpu",
+                "max",
+            ]),
+            _ => qemu.args(["-accel", "tcg", "-cpu", "max"]),
+        };
+        qemu.arg("-kernel").arg(&machine.kernel);
+        qemu.arg("-initrd").arg(&machine.initramfs);
+        // An oops is a panic, a panic a reset, and a reset the end of QEMU.
+        let append = format!(
+            "console=ttyS0 loglevel=7 printk.devkmsg=on oops=panic panic=-1 {}",
+            machine.append
+        );
+        qemu.args(["-append", &append]);
+        qemu.arg("-chardev").arg(format!(
+            "file,id=console,path={}",
+            machine.console.display()
+        ));
+        qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci"]);
+
+        let (sender, events) = mpsc::channel();
+        let mut output = Vec::new();
+        let mut ends = Vec::new();
+        let mut port = |name: &str| -> Result<UnixStream> {
+            let (ours, theirs) = UnixStream::pair()?;
+            // QEMU has to inherit it.
+            fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            qemu.arg("-chardev")
+                .arg(format!("socket,id={name},fd={}", theirs.as_raw_fd()));
+            qemu.arg("-device")
+                .arg(format!("virtserialport,chardev={name},name={name}"));
+            ends.push(theirs);
+            Ok(ours)
+        };
+        let status = port("status")?;
+        if machine.interactive {
+            qemu.args(["-chardev", "stdio,id=terminal,signal=off"]);
+            qemu.args(["-device", "virtconsole,chardev=terminal"]);
+        } else {
+            output.push(pass_on(port("stdout")?, io::stdout()));
+            output.push(pass_on(port("stderr")?, io::stderr()));
+            qemu.stdin(Stdio::null()).stdout(Stdio::null());
+        }
+
+        let mut qemu = qemu
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("qemu-system-x86_64")?;
+        // Only QEMU has these ends now, so that they are closed when it ends.
+        drop(ends);
+        let said = qemu.stderr.take().context("QEMU's stderr")?;
+        listen(status, sender.clone(), Event::Status, Some(Event::Closed));
+        listen(said, sender, Event::Qemu, None);
+        Ok(Self {
+            qemu,
+            events,
+            output,
+        })
+    }
+
+    /// Waits for the guest's end: at most `coming_up` until its init runs, and `limit` after that.
+    pub(crate) fn wait(mut self, coming_up: Duration, limit: Option<Duration>) -> Result<End> {
+        let mut deadline = Some(Instant::now() + coming_up);
+        let mut up = false;
+        let mut said = String::new();
+        let end = loop {
+            let event = match deadline {
+                Some(deadline) => self
+                    .events
+                    .recv_timeout(deadline.saturating_duration_since(Instant::now())),
+                None => self
+                    .events
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(Event::Status(line)) if !up && line == "up" => {
+                    up = true;
+                    deadline = limit.map(|limit| Instant::now() + limit);
+                }
+                Ok(Event::Status(line)) => {
+                    // It powers itself off now.
+                    self.ends_within(Duration::from_secs(10))?;
+                    break End::Verdict { line };
+                }
+                Ok(Event::Qemu(line)) => {
+                    said += &line;
+                    said += "\n";
+                    if line.contains("KVM internal error") {
+                        break End::NeverUp(line);
+                    }
+                }
+                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => {
+                    self.ends_within(Duration::from_secs(10))?;
+                    let why = match said.trim_end() {
+                        "" => "QEMU has ended".to_owned(),
+                        said => format!("QEMU has ended: {said}"),
+                    };
+                    break if up {
+                        End::NoVerdict(why)
+                    } else {
+                        End::NeverUp(why)
+                    };
+                }
+                Err(RecvTimeoutError::Timeout) if up => {
+                    break End::OutOfTime(limit.unwrap_or_default());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    break End::NeverUp(format!("nothing for {} s", coming_up.as_secs()));
+                }
+            }
+        };
+        self.stop()?;
+        for thread in self.output.drain(..) {
+            if thread.join().is_err() {
+                bail!("passing on the output failed");
+            }
+        }
+        Ok(end)
+    }
+
+    fn ends_within(&mut self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while self.qemu.try_wait()?.is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
+        // Killing what has ended already is no error.
+        self.qemu.kill()?;
+        self.qemu.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}
+
+/// Copies from a port to our own output, as it comes.
+fn pass_on(mut from: UnixStream, mut to: impl Write + Send + 'static) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut buffer = [0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            // If nobody reads our output any more, the guest's is still taken, so that it ends.
+            let _ = to.write_all(&buffer[..count]).and_then(|()| to.flush());
+        }
+    })
+}
+
+/// Sends each line as an event, and `closed` at the end.
+fn listen(
+    from: impl Read + Send + 'static,
+    to: Sender<Event>,
+    event: fn(String) -> Event,
+    closed: Option<Event>,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if to.send(event(line)).is_err() {
+                return;
+            }
+        }
+        if let Some(closed) = closed {
+            let _ = to.send(closed);
+        }
+    });
+}
+
+/// Whether KVM can run a kernel here. /dev/kvm can be there, open, and still not work, so that takes
+/// a boot; the answer is remembered until the host's kernel changes.
+pub(crate) fn kvm_works(machine: &Machine) -> Result<bool> {
+    if fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_err()
+    {
+        return Ok(false);
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/version")?;
+    let remembered = Path::new("build").join("kvm");
+    let text = fs::read_to_string(&remembered).unwrap_or_default();
+    if let Some(answer) = text.strip_prefix(host.as_str()) {
+        return Ok(answer == "works");
+    }
+    eprintln!("qemu/boot: trying whether KVM works here");
+    let probe = Machine {
+        kvm: true,
+        interactive: false,
+        console: machine.console.with_extension("probe"),
+        ..machine.clone()
+    };
+    let end = Guest::start(&probe)?.wait(Duration::from_secs(20), Some(Duration::ZERO))?;
+    let works = !matches!(end, End::NeverUp(_));
+    let answer = if works { "works" } else { "does not work" };
+    eprintln!("qemu/boot: KVM {answer}");
+    fs::write(&remembered, format!("{host}{answer}"))?;
+    Ok(works)
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PID 1: makes a usable system, runs the command, and reports to the host.
+//!
+//! What is said to the host goes over virtio ports, found by name:
+//!
+//! - `status`: `up`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
+//!   port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
+//! - `stdout`, `stderr`: what the command prints.
+//!
+//! The last line of the kernel log is `guest: end NONCE`: with it the host knows that its log is whole.
+
+use crate::ktap;
+use anyhow::{Context, Result, bail};
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    mount::{MsFlags, mount},
+    sys::{
+        reboot::{RebootMode, reboot},
+        signal::{Signal, kill},
+        wait::{WaitStatus, wait},
+    },
+    unistd::{Pid, pipe2, setsid},
+};
+use std::{
+    convert::Infallible,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{fs::symlink, process::CommandExt},
+    },
+    path::Path,
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// Where the command starts: with fortune.ko and the files of `--file`.
+const HOME: &str = "/fortune";
+
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs the guest from here to power-off.
+pub(crate) fn run() -> ! {
+    if let Err(error) = system().and_then(|()| session()) {
+        // The host sees this in the kernel log, and that there is no verdict.
+        ktap::log(&format!("init failed: {error:#}"));
+    }
+    power_off()
+}
+
+fn power_off() -> ! {
+    // SAFETY: sync has no preconditions.
+    unsafe { libc::sync() };
+    let error: Result<Infallible, Errno> = reboot(RebootMode::RB_POWER_OFF);
+    panic!("power-off failed: {error:?}");
+}
+
+/// Mounts what programs expect.
+fn system() -> Result<()> {
+    for (kind, at, options) in [
+        ("proc", "/proc", None),
+        ("sysfs", "/sys", None),
+        ("devtmpfs", "/dev", None),
+        ("tmpfs", "/tmp", Some("mode=1777")),
+        ("tmpfs", "/run", Some("mode=755")),
+        ("tracefs", "/sys/kernel/tracing", None),
+        ("devpts", "/dev/pts", None),
+    ] {
+        fs::create_dir_all(at).or_else(|error| match error.kind() {
+            // Those in sysfs are made by the kernel.
+            io::ErrorKind::PermissionDenied | io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        })?;
+        // The initramfs is mounted on rootfs, where the kernel may have mounted /dev itself.
+        match mount(Some(kind), at, Some(kind), MsFlags::empty(), options) {
+            Ok(()) | Err(Errno::EBUSY) => {}
+            Err(error) => bail!("mounting {kind} on {at}: {error}"),
+        }
+    }
+    for (link, to) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(to, link).with_context(|| link)?;
+    }
+    Ok(())
+}
+
+/// Opens the virtio port that the host calls `name`.
+fn port(name: &str) -> Result<File> {
+    // The devices are found while this process starts already.
+    for _ in 0..500 {
+        for port in fs::read_dir("/sys/class/virtio-ports")? {
+            let port = port?;
+            let says = fs::read_to_string(port.path().join("name")).unwrap_or_default();
+            if says.trim_end() == name {
+                let device = Path::new("/dev").join(port.file_name());
+                return OpenOptions::new()
+                    .write(true)
+                    .open(&device)
+                    .with_context(|| device.display().to_string());
+            }
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    bail!("no virtio port '{name}'")
+}
+
+/// Runs the command and gives the verdict.
+fn session() -> Result<()> {
+    let mut status = port("status")?;
+    writeln!(status, "up")?;
+
+    let nonce = fs::read_to_string("/nonce")?;
+    fs::remove_file("/nonce")?;
+    let words = fs::read_to_string("/command")?;
+    let words: Vec<&str> = words.split_terminator('\0').collect();
+    let code = if words.is_empty() {
+        run_shell()?
+    } else {
+        run_command(&words)?
+    };
+
+    let taint = fs::read_to_string("/proc/sys/kernel/tainted")?;
+    ktap::log(&format!("end {nonce}"));
+    writeln!(status, "{nonce} {code} {}", taint.trim_end())?;
+    Ok(())
+}
+
+fn run_command(words: &[&str]) -> Result<u8> {
+    let (stdout, from_stdout) = copier("stdout")?;
+    let (stderr, from_stderr) = copier("stderr")?;
+    // A shell says in the usual words, and with the usual status, what is wrong with a command.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"exec "$@""#, "sh"])
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr);
+    let code = finish(command)?;
+    for copier in [from_stdout, from_stderr] {
+        copier.join().expect("copying does not panic")?;
+    }
+    Ok(code)
+}
+
+/// Copies what comes out of a pipe to a port, until nobody can write to the pipe any more.
+///
+/// The command gets the pipe, not the port, which could not be opened a second time as /dev/stdout.
+/// The copying thread preempts all others, so that what was printed before a crash has left.
+fn copier(name: &str) -> Result<(OwnedFd, JoinHandle<io::Result<()>>)> {
+    let mut port = port(name)?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut reader = File::from(reader);
+    let copy = move || {
+        first()?;
+        // Not io::copy, which would splice: the driver of the ports then ends the copy too early.
+        let mut buffer = [0; 1 << 16];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => port.write_all(&buffer[..count])?,
+            }
+        }
+    };
+    Ok((writer, thread::spawn(copy)))
+}
+
+/// Makes this thread preempt all others.
+fn first() -> io::Result<()> {
+    let parameter = libc::sched_param { sched_priority: 1 };
+    // SAFETY: The pointer is valid for the call, which does not keep it.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) };
+    Errno::result(done)?;
+    Ok(())
+}
+
+fn run_shell() -> Result<u8> {
+    let terminal = fs::read_to_string("/terminal")?;
+    let [kind, rows, columns] = terminal.split(' ').collect::<Vec<_>>()[..] else {
+        bail!("/terminal says {terminal:?}");
+    };
+    let console = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/hvc0")?;
+    Command::new("stty")
+        .env("PATH", PATH)
+        .args(["rows", rows, "columns", columns])
+        .stdin(console.try_clone()?)
+        .status()?;
+    let mut command = Command::new("busybox");
+    command
+        .env("TERM", kind)
+        // A login shell: /etc/profile is the host's chance to prepare something.
+        .args(["sh", "-l", "-i"])
+        .stdin(console.try_clone()?)
+        .stdout(console.try_clone()?)
+        .stderr(console);
+    // SAFETY: Both are system calls only, which may be done between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            setsid()?;
+            let done = libc::ioctl(io::stdin().as_raw_fd(), libc::TIOCSCTTY, 0);
+            Errno::result(done)?;
+            Ok(())
+        });
+    }
+    finish(command)
+}
+
+/// Runs `command` to its end, reaps whatever else ends meanwhile, and kills what is left.
+fn finish(mut command: Command) -> Result<u8> {
+    command
+        .current_dir(HOME)
+        .env("PATH", PATH)
+        .env("HOME", HOME)
+        .env("PS1", "# ");
+    let child = Pid::from_raw(i32::try_from(command.spawn()?.id())?);
+    // The pipes' writing ends go with it, or the copiers would wait for ever.
+    drop(command);
+    let code = loop {
+        match wait()? {
+            WaitStatus::Exited(pid, code) if pid == child => break u8::try_from(code)?,
+            WaitStatus::Signaled(pid, signal, _) if pid == child => break 128 + signal as u8,
+            _ => {}
+        }
+    };
+    match kill(Pid::from_raw(-1), Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(error) => bail!("killing what the command left: {error}"),
+    }
+    Ok(code)
+}

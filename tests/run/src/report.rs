@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Results: reading them, and summing them up for a person.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Instant};
+
+/// How a test ended.
+pub(crate) struct Outcome {
+    /// `group.what_it_shows`
+    name: String,
+    result: Result,
+}
+
+enum Result {
+    Passed,
+    /// With what it said.
+    Failed(String),
+    /// With the reason.
+    Skipped(String),
+}
+
+impl Outcome {
+    pub(crate) fn passed(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            result: Result::Passed,
+        }
+    }
+
+    pub(crate) fn failed(name: &str, message: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            result: Result::Failed(message),
+        }
+    }
+
+    pub(crate) fn skipped(name: &str, reason: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            result: Result::Skipped(reason),
+        }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.result, Result::Failed(_))
+    }
+}
+
+/// Reads KTAP (Documentation/dev-tools/ktap.rst), the part of it that the guest's tests use.
+///
+/// No plan, a plan of no tests, and each planned test without a result are failures.
+pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
+    let mut planned = None;
+    let mut said = String::new();
+    let mut outcomes = Vec::new();
+    for line in text.lines() {
+        let (passed, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => {
+                if let Some(count) = line.strip_prefix("1..") {
+                    planned = count.parse::<usize>().ok();
+                }
+                if let Some(message) = line.strip_prefix("# ") {
+                    said += message;
+                    said += "\n";
+                }
+                continue;
+            }
+        };
+        let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
+        let message = std::mem::take(&mut said);
+        outcomes.push(match name.split_once(" # SKIP ") {
+            Some((name, reason)) => Outcome::skipped(name, reason.to_owned()),
+            None if passed => Outcome::passed(name),
+            None => Outcome::failed(name, message),
+        });
+    }
+    match planned {
+        None => outcomes.push(Outcome::failed(
+            "plan",
+            "the tests have not begun".to_owned(),
+        )),
+        Some(0) => outcomes.push(Outcome::failed("plan", "no test is named so".to_owned())),
+        Some(planned) if outcomes.len() < planned => {
+            let last = outcomes.last().map_or("the plan", |outcome| &outcome.name);
+            let message = format!(
+                "{} of {planned} results, the last after {last}",
+                outcomes.len()
+            );
+            for _ in outcomes.len()..planned {
+                outcomes.push(Outcome::failed("missing", message.clone()));
+            }
+        }
+        Some(_) => {}
+    }
+    outcomes
+}
+
+/// All results so far.
+pub(crate) struct Report {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: usize,
+    since: Instant,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            passed: 0,
+            failed: Vec::new(),
+            skipped: 0,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Report {
+    /// Adds results from `place`, the host or a kernel, and prints a line for each group of them and more
+    /// for what has not passed.
+    pub(crate) fn add(&mut self, place: &str, outcomes: Vec<Outcome>) {
+        let mut groups: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for outcome in outcomes {
+            let group = outcome.name.split('.').next().unwrap_or_default();
+            let (passed, all) = groups.entry(group.to_owned()).or_default();
+            *all += 1;
+            match outcome.result {
+                Result::Passed => {
+                    *passed += 1;
+                    self.passed += 1;
+                }
+                Result::Failed(message) => {
+                    println!("FAILED  {place}: {}", outcome.name);
+                    for line in message.lines() {
+                        println!("        | {line}");
+                    }
+                    self.failed.push(format!("{place}: {}", outcome.name));
+                }
+                Result::Skipped(reason) => {
+                    println!("SKIPPED {place}: {}: {reason}", outcome.name);
+                    self.skipped += 1;
+                }
+            }
+        }
+        for (group, (passed, all)) in groups {
+            println!("{place:<16} {group:<12} {passed:>4} of {all}");
+        }
+        println!("{place:<16} {:>4} s", self.since.elapsed().as_secs());
+        self.since = Instant::now();
+    }
+
+    /// Prints what has failed once more, and the counts as the last line.
+    pub(crate) fn sum_up(&self) -> ExitCode {
+        if !self.failed.is_empty() {
+            println!("\nFailed:");
+            for name in &self.failed {
+                println!("  {name}");
+            }
+        }
+        println!();
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed,
+            self.failed.len(),
+            self.skipped
+        );
+        // Nothing that has passed is no success.
+        if self.failed.is_empty() && self.passed > 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Result, ktap};
+
+    fn read(text: &str) -> Vec<String> {
+        ktap(text)
+            .into_iter()
+            .map(|outcome| match outcome.result {
+                Result::Passed => format!("+{}", outcome.name),
+                Result::Failed(message) => format!("-{}: {}", outcome.name, message.trim_end()),
+                Result::Skipped(reason) => format!("?{}: {reason}", outcome.name),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reads_results() {
+        let text = "KTAP version 1\n1..3\nok 1 a.b\n# said\nnot ok 2 a.c\nok 3 a.d # SKIP no KVM\n";
+        assert_eq!(read(text), ["+a.b", "-a.c: said", "?a.d: no KVM"]);
+    }
+
+    #[test]
+    fn what_is_missing_has_failed() {
+        assert_eq!(read(""), ["-plan: the tests have not begun"]);
+        assert_eq!(
+            read("KTAP version 1\n1..0\n"),
+            ["-plan: no test is named so"]
+        );
+        let results = read("KTAP version 1\n1..3\nok 1 a.b\n");
+        assert_eq!(results.len(), 3);
+        assert!(results[1].starts_with("-missing: 1 of 3 results, the last after a.b"));
+    }
+}
