@@ -7,7 +7,7 @@
 //! to the reader after that; what is written is copied in first. The open file has a lock of its own,
 //! for which only those wait who share the open file.
 //!
-//! Lock order: [`OpenFile::held`], then [`Dispenser::pot`].
+//! Lock order: `OpenFile::held`, then `Dispenser::pot`.
 
 use super::{
     pot::{

@@ -39,7 +39,7 @@ impl kernel::InPlaceModule for Fortune {
         let size = *module_parameters::pot_size.value();
         try_pin_init!(Self {
             dispenser <- proc_fs::File::new(
-                &const { proc_fs::Dir::root() },
+                &proc_fs::Dir::root()?,
                 c"fortune",
                 proc_fs::Mode::new::<0o644>(),
                 Dispenser::new(pot_size(size)?)?,

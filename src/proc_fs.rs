@@ -2,12 +2,18 @@
 
 //! Files in `/proc`, owned by Rust.
 //!
-//! C header: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h), C source: `fs/proc/generic.c`
+//! C header: `include/linux/proc_fs.h`, C source: `fs/proc/generic.c`
 //! and `fs/proc/inode.c`.
 //!
-//! A [`File`] is an entry below a [`Dir`] together with the data that its callbacks use. What the
-//! callbacks do is the matter of an implementation of [`Operations`]. Dropping the [`File`] removes the
-//! entry, and then drops the data.
+//! A [`File`] is an entry in a [`Dir`] together with the data that its callbacks use. What they do with it is
+//! said by one of these traits:
+//!
+//! - [`Show`]: the file reads as a short text. [`Store`]: it takes what is written. Or both.
+//! - [`SeqOperations`]: it reads as a list of any length.
+//! - [`Operations`]: anything else; each callback is one of C's `proc_ops`.
+//!
+//! Dropping the [`File`] removes the entry, and then drops the data. A [`Dir`] that was made here is removed
+//! when the last handle to it and all that is in it are gone. A [`Symlink`] is removed when it is dropped.
 //!
 //! # Why this is sound
 //!
@@ -30,6 +36,14 @@
 //! field has. C keeps the pointer however the [`File`] is forgotten, hence it is pinned: memory that is
 //! pinned is not used again without a drop. It can be forgotten for good, hence `Operations: 'static`.
 //!
+//! seq_file's functions are called inside such callbacks only, and get the data from where `open` put it.
+//!
+//! **Directories.** Removing a directory removes all that is in it, whoever owns that. So what is in a
+//! directory holds a handle to it, and never the reverse: a directory is empty when it is removed. procfs
+//! warns of a name that is there already, and takes a name with a `/` for a path: names are checked, and those
+//! in one [`Dir`] remembered, before C sees them. The data of a directory is null, a link's target is a
+//! copy: one that is forgotten leaks, and that is all.
+//!
 //! **What an open file owns** is an [`Operations::Ptr`], made in `open` and kept in the file's
 //! `private_data`. `release` takes it back exactly once: procfs calls `release` only for files whose
 //! `open` succeeded, and either from the last close or from `proc_remove`, never from both (`closing`
@@ -38,7 +52,8 @@
 //! can be other tasks than the one that opened, hence `Ptr: Send`.
 //!
 //! **No callback gets more than it may use.** `read`, `write` and `lseek` run inside `fdget_pos`, which
-//! need not have taken the position's lock: they have a [`LocalFile`](kernel::fs::LocalFile). `release`
+//! need not have taken the position's lock: they have a [`LocalFile`](kernel::fs::LocalFile). `open`, `ioctl`
+//! and `mmap` run outside it: they have a [`File`](kernel::fs::File). `release`
 //! has no file at all: where `proc_remove` calls it, another thread can be inside `fdget_pos`, and
 //! then neither kind of file reference may exist on the remover's thread. The position is a copy, written
 //! back on success, and a stand-in where a stream has none. No more can be returned than was asked for.
@@ -57,22 +72,43 @@
 //! `poll`. A task that sleeps in select or poll has a wait queue entry which outlives the `release`
 //! that `proc_remove` forces, so the queue may not be freed even then. A file without `poll` is always
 //! ready, which is right for one that never blocks.
+//!
+//! `get_unmapped_area`, a `compat_ioctl` of its own (structures that differ between 32 and 64 bits), entries
+//! per network namespace (`proc_create_net`), and permanent entries (`PROC_ENTRY_PERMANENT`), which a module
+//! can't have.
 
 mod bindings;
 mod entry;
 mod operations;
 mod options;
+mod seq;
+mod show;
 
 pub use self::{
     entry::{
         Dir,
-        File, //
+        File,
+        Symlink, //
     },
     operations::{
+        write_to_iter,
         write_to_user,
         Operations,
         Seek,
         Whence, //
     },
-    options::Mode,
+    options::{
+        Directory,
+        Kind,
+        Mode,
+        Options,
+        Regular, //
+    },
+    seq::SeqOperations,
+    show::{
+        read_word,
+        write_to_seq,
+        Show,
+        Store, //
+    }, //
 };

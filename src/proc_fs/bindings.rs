@@ -2,7 +2,7 @@
 
 //! What procfs offers and [`kernel::bindings`] lacks, made by bindgen at build time.
 //!
-//! C header: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h).
+//! C header: `include/linux/proc_fs.h`.
 
 #![allow(
     clippy::all,

@@ -1,20 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a file does when it is opened, read, written, sought and closed.
+//! What a file does when it is opened, read, written, sought, mapped and closed.
 
-use super::bindings;
+use super::{
+    bindings,
+    show::NONE, //
+};
 use core::marker::PhantomData;
 use kernel::{
     error::VTABLE_DEFAULT_ERROR,
     ffi::{
         c_char,
-        c_int, //
+        c_int,
+        c_long,
+        c_uint,
+        c_ulong, //
     },
     fs::{
         file::Offset,
         File,
+        Kiocb,
         LocalFile, //
     },
+    iov::IovIterDest,
+    mm::virt::VmaNew,
     prelude::*,
     types::ForeignOwnable,
     uaccess::{
@@ -26,16 +35,40 @@ use kernel::{
 };
 
 /// What `lseek` does on a file whose [`Operations`] have no `lseek` of their own.
+///
+/// # Examples
+///
+/// ```
+/// const SEEK: Seek = Seek::Default;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
-    /// The file has no position: ESPIPE, also for `pread` and `pwrite`.
+    /// ESPIPE. `pread` and `pwrite` reach the callbacks all the same, with the position they name.
     Unseekable,
     /// `SEEK_SET` and `SEEK_CUR` move the position, to wherever from 0 to `i64::MAX`; anything else is
     /// EINVAL (`no_seek_end_llseek`). For files without a meaningful size.
     NoEnd,
+    /// `SEEK_END` too, from the size that [`super::Options`] gave the entry (`default_llseek`).
+    Default,
+    /// Any seek succeeds and moves nothing (`noop_llseek`).
+    Noop,
 }
 
 /// What an `lseek` counts from.
+///
+/// # Examples
+///
+/// ```
+/// match whence {
+///     Whence::Set => Ok(offset),
+///     Whence::End => offset
+///         .checked_add_unsigned(MEMORY as u64)
+///         .ok_or(EOVERFLOW),
+///     Whence::Data => Ok(0),
+///     Whence::Hole => Ok(-1),
+///     Whence::Cur => Err(EINVAL),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whence {
     /// `SEEK_SET`: the beginning.
@@ -68,10 +101,41 @@ impl Whence {
 /// and hand that to [`File::new`](super::File::new).
 ///
 /// A callback that is not implemented is missing in the `proc_ops` too, and procfs answers in its place:
-/// EIO for read and write.
+/// EIO for read, write and mmap, ENOTTY for ioctl. Implement [`Operations::read`] or
+/// [`Operations::read_iter`], not both: that does not compile.
 ///
 /// Callbacks run in the context of the system call and may sleep. They run on any number of CPUs at once,
 /// and on one open file too.
+///
+/// # Examples
+///
+/// A file over memory of a fixed size. Nothing is locked while bytes are copied to user space.
+///
+/// ```
+/// #[vtable]
+/// impl proc_fs::Operations for Memory {
+///     type Ptr = KBox<Counted>;
+///
+///     fn open(&self, file: &File) -> Result<Self::Ptr> {
+///         let counters = self.counters.clone();
+///         Ok(KBox::new(Counted { counters }, GFP_KERNEL)?)
+///     }
+///
+///     fn read(
+///         &self,
+///         _counted: &Counted,
+///         _file: &LocalFile,
+///         buf: &mut UserSliceWriter,
+///         pos: &mut Offset,
+///     ) -> Result<usize> {
+///         let copy = *self.bytes.lock();
+///         let rest = copy.get(usize::try_from(*pos)?..).unwrap_or_default();
+///         let arrived = proc_fs::write_to_user(buf, rest)?;
+///         *pos = pos.saturating_add_unsigned(arrived as u64);
+///         Ok(arrived)
+///     }
+/// }
+/// ```
 #[vtable]
 pub trait Operations: Sized + Sync + 'static {
     /// What an open file owns: `()`, a box, an `Arc`, …
@@ -102,6 +166,16 @@ pub trait Operations: Sized + Sync + 'static {
         _buf: &mut UserSliceWriter,
         _pos: &mut Offset,
     ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Like [`Operations::read`], for files that want `splice(2)` and `sendfile(2)` to work: those read into
+    /// kernel memory. Advance `kiocb.ki_pos_mut()`. All segments of `readv(2)` come in one call.
+    ///
+    /// # Errors
+    ///
+    /// A number larger than `iov.len()` becomes EIO.
+    fn read_iter(&self, _kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -138,6 +212,37 @@ pub trait Operations: Sized + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// `ioctl(2)`, from 64-bit and 32-bit user space: `arg` is a number or an address, and what it points to
+    /// must be laid out the same for both (`compat_ptr_ioctl`).
+    ///
+    /// # Errors
+    ///
+    /// [`ENOTTY`] for what it does not know. A negative number becomes EIO.
+    fn ioctl(
+        &self,
+        _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _cmd: u32,
+        _arg: usize,
+    ) -> Result<isize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `mmap(2)`: insert pages into the new mapping. The mapping holds the file, and its pages, until it is
+    /// unmapped, which can be long after the entry is gone; no callback comes then.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is returned is what `mmap(2)` fails with.
+    fn mmap(
+        &self,
+        _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _vma: &VmaNew,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// The last descriptor of an open file was closed, or the entry is being removed.
     ///
     /// Called once for each `open` that succeeded, when no other callback runs on this open file. May run
@@ -155,6 +260,14 @@ pub trait Operations: Sized + Sync + 'static {
 /// # Errors
 ///
 /// [`EFAULT`]: not one byte arrived, and there was one to copy.
+///
+/// # Examples
+///
+/// ```
+/// let arrived = proc_fs::write_to_user(buf, rest)?;
+/// *pos = pos.saturating_add_unsigned(arrived as u64);
+/// Ok(arrived)
+/// ```
 pub fn write_to_user(buf: &mut UserSliceWriter, bytes: &[u8]) -> Result<usize> {
     let Some(bytes) = bytes.get(..bytes.len().min(buf.len())) else {
         return Ok(0);
@@ -173,15 +286,63 @@ pub fn write_to_user(buf: &mut UserSliceWriter, bytes: &[u8]) -> Result<usize> {
     Ok(arrived)
 }
 
+/// Copies to an iterator as many bytes as both have and as arrive, and returns how many: what
+/// [`write_to_user`] is for [`Operations::read`], for [`Operations::read_iter`].
+///
+/// # Errors
+///
+/// [`EFAULT`]: not one byte arrived, and there was one to copy.
+///
+/// # Examples
+///
+/// ```
+/// let pos = kiocb.ki_pos_mut();
+/// let rest = Self::BYTES
+///     .get(usize::try_from(*pos)?..)
+///     .unwrap_or_default();
+/// let arrived = proc_fs::write_to_iter(iov, rest)?;
+/// *pos = pos.saturating_add_unsigned(arrived as u64);
+/// ```
+pub fn write_to_iter(iov: &mut IovIterDest<'_>, bytes: &[u8]) -> Result<usize> {
+    let wanted = bytes.len().min(iov.len());
+    let arrived = iov.copy_to_iter(bytes);
+    if arrived == 0 && wanted > 0 {
+        return Err(EFAULT);
+    }
+    Ok(arrived)
+}
+
 /// The `proc_ops` of `T`, and the functions in it.
 pub(super) struct VTable<T: Operations>(PhantomData<T>);
 
+/// The data of the entry that `inode` belongs to.
+///
+/// # Safety
+///
+/// `inode` must be one of an entry whose data is a `T`, inside a callback that `proc_remove` waits for, and
+/// the reference must not be used after that callback.
+pub(super) unsafe fn data<'a, T>(inode: *const kernel::bindings::inode) -> &'a T {
+    // SAFETY:
+    // - `inode` is valid by the precondition, and `i_private` is written only by `proc_get_inode`, before
+    //   anybody can open it: there it becomes what was given to `proc_create_data`.
+    // - That is a pointer to a `T` which can be shared until `proc_remove` has returned, by the contract of
+    //   `File::with`.
+    unsafe { &*(*inode).i_private.cast::<T>() }
+}
+
 impl<T: Operations> VTable<T> {
     pub(super) const PROC_OPS: &'static bindings::proc_ops = &bindings::proc_ops {
-        proc_flags: 0,
         proc_open: Some(Self::open),
         proc_read: if T::HAS_READ { Some(Self::read) } else { None },
-        proc_read_iter: None,
+        proc_read_iter: if T::HAS_READ_ITER {
+            assert!(
+                !T::HAS_READ,
+                "implement read or read_iter: procfs would not call both"
+            );
+            Some(Self::read_iter)
+        } else {
+            None
+        },
         proc_write: if T::HAS_WRITE {
             Some(Self::write)
         } else {
@@ -193,31 +354,25 @@ impl<T: Operations> VTable<T> {
             match T::SEEK {
                 Seek::Unseekable => None,
                 Seek::NoEnd => Some(kernel::bindings::no_seek_end_llseek),
+                Seek::Default => Some(kernel::bindings::default_llseek),
+                Seek::Noop => Some(kernel::bindings::noop_llseek),
             }
         },
         proc_release: Some(Self::release),
-        proc_poll: None,
-        proc_ioctl: None,
+        proc_ioctl: if T::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
+        },
         #[cfg(CONFIG_COMPAT)]
-        proc_compat_ioctl: None,
-        proc_mmap: None,
-        proc_get_unmapped_area: None,
+        proc_compat_ioctl: if T::HAS_IOCTL {
+            kernel::bindings::compat_ptr_ioctl
+        } else {
+            None
+        },
+        proc_mmap: if T::HAS_MMAP { Some(Self::mmap) } else { None },
+        ..NONE
     };
-
-    /// The data of the entry that `inode` belongs to.
-    ///
-    /// # Safety
-    ///
-    /// `inode` must be one of an entry made with [`Self::PROC_OPS`], inside a callback that
-    /// `proc_remove` waits for, and the reference must not be used after that callback.
-    unsafe fn data<'a>(inode: *const kernel::bindings::inode) -> &'a T {
-        // SAFETY:
-        // - `inode` is valid by the precondition, and `i_private` is written only by `proc_get_inode`, before
-        //   anybody can open it: there it becomes what was given to `proc_create_data`.
-        // - That is a pointer to a `T` which can be shared until `proc_remove` has returned, by the
-        //   contract of `Entry::file`.
-        unsafe { &*(*inode).i_private.cast::<T>() }
-    }
 
     /// # Safety
     ///
@@ -227,7 +382,7 @@ impl<T: Operations> VTable<T> {
         raw_file: *mut kernel::bindings::file,
     ) -> c_int {
         // SAFETY: `proc_reg_open` calls inside `use_pde`, with the inode of the entry.
-        let data = unsafe { Self::data(inode) };
+        let data = unsafe { data::<T>(inode) };
         // SAFETY:
         // - `do_dentry_open` owns a reference to the file during this call.
         // - The file has no descriptor yet, so nobody can be inside `fdget_pos` with it.
@@ -244,32 +399,49 @@ impl<T: Operations> VTable<T> {
         }
     }
 
-    /// The data of the entry, the `Ptr` of the open file, and the file.
+    /// The data of the entry and the `Ptr` of the open file.
     ///
     /// # Safety
     ///
-    /// `file` must be what procfs handed to a callback of [`Self::PROC_OPS`] in which the file is open
-    /// and may be inside `fdget_pos` on this thread, and nothing returned may be used after that callback.
+    /// `file` must be what procfs handed to a callback of [`Self::PROC_OPS`] in which the file is open, and
+    /// nothing returned may be used after that callback.
     unsafe fn opened<'a>(
         file: *mut kernel::bindings::file,
-    ) -> (
-        &'a T,
-        <T::Ptr as ForeignOwnable>::Borrowed<'a>,
-        &'a LocalFile,
-    ) {
+    ) -> (&'a T, <T::Ptr as ForeignOwnable>::Borrowed<'a>) {
         // SAFETY: An open file has its inode; `f_inode` does not change. The rest is the precondition.
-        let data = unsafe { Self::data((*file).f_inode) };
+        let data = unsafe { data::<T>((*file).f_inode) };
         // SAFETY:
         // - `open` put the result of `into_foreign` there, and nobody has written to it since.
         // - `release` runs only when no other callback does, and will not, on this file: a close comes after
         //   all calls that hold the file, and `proc_entry_rundown` waits for them. So `from_foreign` is
         //   called after the last use of the borrow.
         let ptr = unsafe { T::Ptr::borrow((*file).private_data) };
+        (data, ptr)
+    }
+
+    /// The file, for a callback that runs inside `fdget_pos`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::opened`], in a callback for `read`, `write` or `lseek`.
+    unsafe fn local<'a>(file: *mut kernel::bindings::file) -> &'a LocalFile {
         // SAFETY:
         // - The system call holds a reference to the file.
         // - `fdget_pos` without the lock means that the file is used by no other thread.
-        let file = unsafe { LocalFile::from_raw_file(file) };
-        (data, ptr, file)
+        unsafe { LocalFile::from_raw_file(file) }
+    }
+
+    /// The file, for a callback that runs outside `fdget_pos`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::opened`], in a callback for `ioctl` or `mmap`.
+    unsafe fn shared<'a>(file: *mut kernel::bindings::file) -> &'a File {
+        // SAFETY:
+        // - The system call holds a reference to the file.
+        // - This thread is not inside `fdget_pos`, and another one is only with the lock, since then the file
+        //   is shared.
+        unsafe { File::from_raw_file(file) }
     }
 
     /// Calls `transfer` with a copy of the position, and turns its result into what a `read` or `write` of
@@ -313,10 +485,34 @@ impl<T: Operations> VTable<T> {
         pos: *mut Offset,
     ) -> isize {
         // SAFETY: `proc_reg_read` calls inside `use_pde`, with an open file.
-        let (data, ptr, file) = unsafe { Self::opened(file) };
+        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::local(file)) };
         let mut buf = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
         // SAFETY: `vfs_read` passes a position of its caller's, or null for a stream.
         unsafe { Self::transfer(count, pos, |pos| data.read(ptr, file, &mut buf, pos)) }
+    }
+
+    /// # Safety
+    ///
+    /// Only for procfs, as `proc_read_iter` of an entry made with [`Self::PROC_OPS`].
+    unsafe extern "C" fn read_iter(
+        raw_kiocb: *mut kernel::bindings::kiocb,
+        raw_iter: *mut kernel::bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: `proc_reg_read_iter` calls inside `use_pde`, with the kiocb of an open file.
+        let data = unsafe { data::<T>((*(*raw_kiocb).ki_filp).f_inode) };
+        // SAFETY: The kiocb is valid during this call, and so is the private data of its file, a `T::Ptr`: see
+        // `opened`.
+        let kiocb = unsafe { Kiocb::from_raw(raw_kiocb) };
+        // SAFETY: `vfs_read`, `vfs_iter_read` and `copy_splice_read` pass an iterator to write to, which is
+        // theirs alone.
+        let iov = unsafe { IovIterDest::from_raw(raw_iter) };
+        let count = iov.len();
+        match data.read_iter(kiocb, iov) {
+            // CAST: `count` is at most MAX_RW_COUNT.
+            Ok(done) if done <= count => done as isize,
+            Ok(_) => EIO.to_errno() as isize,
+            Err(error) => error.to_errno() as isize,
+        }
     }
 
     /// # Safety
@@ -329,7 +525,7 @@ impl<T: Operations> VTable<T> {
         pos: *mut Offset,
     ) -> isize {
         // SAFETY: `proc_reg_write` calls inside `use_pde`, with an open file.
-        let (data, ptr, file) = unsafe { Self::opened(file) };
+        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::local(file)) };
         let mut buf = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
         // SAFETY: `vfs_write` passes a position of its caller's, or null for a stream.
         unsafe { Self::transfer(count, pos, |pos| data.write(ptr, file, &mut buf, pos)) }
@@ -344,7 +540,7 @@ impl<T: Operations> VTable<T> {
         whence: c_int,
     ) -> Offset {
         // SAFETY: `proc_reg_llseek` calls inside `use_pde`, with an open file.
-        let (data, ptr, file) = unsafe { Self::opened(raw_file) };
+        let ((data, ptr), file) = unsafe { (Self::opened(raw_file), Self::local(raw_file)) };
         let moved =
             Whence::from_raw(whence).and_then(|whence| data.lseek(ptr, file, offset, whence));
         match moved {
@@ -358,6 +554,40 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
+    /// Only for procfs, as `proc_ioctl` of an entry made with [`Self::PROC_OPS`].
+    unsafe extern "C" fn ioctl(
+        file: *mut kernel::bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: `proc_reg_unlocked_ioctl` calls inside `use_pde`, with an open file.
+        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::shared(file)) };
+        match data.ioctl(ptr, file, cmd, arg) {
+            Ok(result) if result >= 0 => result,
+            Ok(_) => EIO.to_errno() as c_long,
+            Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Only for procfs, as `proc_mmap` of an entry made with [`Self::PROC_OPS`].
+    unsafe extern "C" fn mmap(
+        file: *mut kernel::bindings::file,
+        vma: *mut kernel::bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: `proc_reg_mmap` calls inside `use_pde`, with an open file.
+        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::shared(file)) };
+        // SAFETY: The mapping is being made, and nobody else has it yet.
+        let vma = unsafe { VmaNew::from_raw(vma) };
+        match data.mmap(ptr, file, vma) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
     /// Only for procfs, as `proc_release` of an entry made with [`Self::PROC_OPS`].
     unsafe extern "C" fn release(
         inode: *mut kernel::bindings::inode,
@@ -365,7 +595,7 @@ impl<T: Operations> VTable<T> {
     ) -> c_int {
         // SAFETY: `proc_remove` calls `release` itself, or waits for the one that a close has begun, so the
         // data is there until this returns.
-        let data = unsafe { Self::data(inode) };
+        let data = unsafe { data::<T>(inode) };
         // SAFETY: `open` put the result of `into_foreign` there, and procfs calls `release` once for each
         // successful `open`.
         let ptr = unsafe { T::Ptr::from_foreign((*file).private_data) };
