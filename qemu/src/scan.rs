@@ -2,6 +2,8 @@
 
 //! Tells from its log and its taint whether a kernel complained.
 
+use std::iter;
+
 /// What a line of a kernel log must not have, and which detector says so.
 const COMPLAINTS: &[(&str, &str)] = &[
     (
@@ -58,13 +60,20 @@ const TAINTS: &[(u32, &str)] = &[
     (14, "L: a soft lockup"),
 ];
 
+/// What comes before the line in which a warning says what it is about.
+const CUT: &str = "------------[ cut here ]------------";
+
 /// The lines of `log` that complain.
 pub(crate) fn complaints(log: &str) -> Vec<String> {
     let has =
         |line: &str, list: &[(&str, &str)]| list.iter().any(|(words, _)| line.contains(words));
-    log.lines()
-        .filter(|line| has(line, COMPLAINTS) && !has(line, HARMLESS))
-        .map(str::to_owned)
+    let before = iter::once("").chain(log.lines());
+    before
+        .zip(log.lines())
+        .filter(|(before, line)| {
+            before.ends_with(CUT) || (has(line, COMPLAINTS) && !has(line, HARMLESS))
+        })
+        .map(|(_, line)| line.to_owned())
         .collect()
 }
 
@@ -94,6 +103,18 @@ mod tests {
         ] {
             assert_eq!(complaints(line), [line]);
         }
+    }
+
+    #[test]
+    fn shows_what_a_warning_is_about() {
+        let log = "[    4.1] ------------[ cut here ]------------\n\
+                   [    4.1] proc_dir_entry '/proc/x' already registered\n\
+                   [    4.1] WARNING: fs/proc/generic.c:404 at proc_register+0x16a/0x210\n\
+                   [    4.1] Modules linked in:\n";
+        assert_eq!(
+            complaints(log),
+            log.lines().skip(1).take(2).collect::<Vec<_>>()
+        );
     }
 
     #[test]
