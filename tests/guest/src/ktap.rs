@@ -32,19 +32,21 @@ pub(crate) fn run(tests: &[Test], patterns: &[&str]) -> ExitCode {
     println!("KTAP version 1");
     println!("1..{}", chosen.len());
 
-    let message = Arc::new(Mutex::new(String::new()));
-    let seen = Arc::clone(&message);
+    // Of all threads of a test, the one that fails first says most.
+    let said = Arc::new(Mutex::new(String::new()));
+    let hook = Arc::clone(&said);
     panic::set_hook(Box::new(move |info| {
-        *seen.lock().unwrap() = info.to_string()
+        *hook.lock().unwrap() += &format!("{info}\n")
     }));
 
     let mut failed = false;
     for (number, (name, test)) in chosen.iter().enumerate() {
         log(&format!("test {name}"));
         let passed = panic::catch_unwind(AssertUnwindSafe(test)).is_ok();
+        let said = std::mem::take(&mut *said.lock().unwrap());
         if !passed {
             failed = true;
-            for line in message.lock().unwrap().lines() {
+            for line in said.lines() {
                 println!("# {line}");
             }
         }

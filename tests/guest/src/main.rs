@@ -4,10 +4,12 @@
 
 mod init;
 mod ktap;
+mod memory;
 mod module;
 mod transcript;
 
 mod loading;
+mod proc_fs;
 mod reads;
 mod unloading;
 mod writes;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
             tests.extend(reads::TESTS);
             tests.extend(writes::TESTS);
             tests.extend(unloading::TESTS);
+            tests.extend(proc_fs::TESTS);
             ktap::run(&tests, patterns)
         }
         _ => {

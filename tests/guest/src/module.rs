@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loading and unloading fortune.ko, and the file it makes.
+//! Loading and unloading modules, and the file that fortune.ko makes.
 
 use nix::{
     errno::Errno,
@@ -15,46 +15,54 @@ use std::{
 /// The file under test.
 pub(crate) const FORTUNE: &str = "/proc/fortune";
 
-/// fortune.ko, loaded; unloaded when it is dropped.
-pub(crate) struct Module(());
+/// A module, loaded; unloaded when it is dropped.
+pub(crate) struct Module(&'static str);
 
 impl Module {
-    /// Loads it with parameters such as `pot_size=10`.
-    pub(crate) fn try_load(parameters: &str) -> Result<Self, Errno> {
-        let file = File::open("fortune.ko").expect("fortune.ko is in the current directory");
-        finit_module(
-            file,
-            &CString::new(parameters).unwrap(),
-            ModuleInitFlags::empty(),
-        )?;
-        Ok(Self(()))
+    /// Loads fortune.ko with parameters such as `pot_size=10`.
+    pub(crate) fn load(parameters: &str) -> Self {
+        Self::load_file("fortune", parameters)
     }
 
-    pub(crate) fn load(parameters: &str) -> Self {
-        Self::try_load(parameters)
-            .unwrap_or_else(|error| panic!("fortune.ko does not load with '{parameters}': {error}"))
+    pub(crate) fn try_load(parameters: &str) -> Result<Self, Errno> {
+        Self::try_load_file("fortune", parameters)
+    }
+
+    /// Loads `name`.ko.
+    pub(crate) fn load_file(name: &'static str, parameters: &str) -> Self {
+        Self::try_load_file(name, parameters)
+            .unwrap_or_else(|error| panic!("{name}.ko does not load with '{parameters}': {error}"))
+    }
+
+    pub(crate) fn try_load_file(name: &'static str, parameters: &str) -> Result<Self, Errno> {
+        let file = File::open(format!("{name}.ko")).expect("the module is in this directory");
+        let parameters = CString::new(parameters).expect("no NUL");
+        finit_module(file, &parameters, ModuleInitFlags::empty())?;
+        Ok(Self(name))
     }
 
     /// Unloads it, and says if that failed.
     pub(crate) fn try_unload(self) -> Result<(), Errno> {
+        let name = self.0;
         std::mem::forget(self);
-        unload()
+        unload(name)
     }
 
     pub(crate) fn unload(self) {
-        self.try_unload().expect("fortune.ko unloads");
+        self.try_unload().expect("the module unloads");
     }
 }
 
 impl Drop for Module {
     fn drop(&mut self) {
         // A test that failed has said why already.
-        let _ = unload();
+        let _ = unload(self.0);
     }
 }
 
-fn unload() -> Result<(), Errno> {
-    delete_module(c"fortune", DeleteModuleFlags::O_NONBLOCK)
+fn unload(name: &str) -> Result<(), Errno> {
+    let name = CString::new(name).expect("no NUL");
+    delete_module(&name, DeleteModuleFlags::O_NONBLOCK)
 }
 
 /// Opens /proc/fortune for reading and writing.

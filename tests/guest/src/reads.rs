@@ -2,23 +2,18 @@
 
 //! Reading /proc/fortune.
 
-use crate::module::{FORTUNE, Module, assert_cat, cat, echo, open, store};
+use crate::{
+    memory::{HalfMapped, read_to},
+    module::{FORTUNE, Module, assert_cat, cat, echo, open, store},
+};
 use nix::{
     errno::Errno,
-    sys::{
-        mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap},
-        uio::pread,
-    },
+    sys::uio::pread,
     unistd::{Whence, lseek, read},
 };
 use std::{
     fs::{self, File, OpenOptions},
-    num::NonZero,
-    os::{
-        fd::{AsFd, AsRawFd},
-        unix::fs::OpenOptionsExt,
-    },
-    ptr::NonNull,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
 };
 
 crate::tests!(reads:
@@ -222,51 +217,6 @@ fn two_descriptors() {
     let fourth = third.try_clone().unwrap();
     assert_eq!(read_some(&third, 2), b"on");
     assert_eq!(read_some(&fourth, 10), b"e\n");
-}
-
-/// Two pages of memory, the second of which can't be accessed.
-struct HalfMapped(NonNull<libc::c_void>);
-
-impl HalfMapped {
-    const PAGE: usize = 4096;
-
-    fn new() -> Self {
-        let size = NonZero::new(2 * Self::PAGE).unwrap();
-        let both = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: New memory at an address of the kernel's choice is nobody's yet.
-        let pages = unsafe { mmap_anonymous(None, size, both, MapFlags::MAP_PRIVATE) }.unwrap();
-        // SAFETY: The second page was just mapped and nothing refers to it.
-        unsafe { mprotect(pages.byte_add(Self::PAGE), Self::PAGE, ProtFlags::PROT_NONE) }.unwrap();
-        Self(pages)
-    }
-
-    /// An address `before` bytes before the page that can't be accessed.
-    fn edge(&self, before: usize) -> *mut libc::c_void {
-        assert!(before <= Self::PAGE);
-        // SAFETY: It stays within the first page, or at its end.
-        unsafe { self.0.byte_add(Self::PAGE - before) }.as_ptr()
-    }
-
-    /// The last `len` bytes before the page that can't be accessed.
-    fn tail(&self, len: usize) -> Vec<u8> {
-        // SAFETY: The first page can be read and nothing writes to it now.
-        unsafe { std::slice::from_raw_parts(self.edge(len).cast::<u8>(), len) }.to_vec()
-    }
-}
-
-impl Drop for HalfMapped {
-    fn drop(&mut self) {
-        // SAFETY: Both pages were mapped in `new`, and all references are gone.
-        unsafe { munmap(self.0, 2 * Self::PAGE) }.unwrap();
-    }
-}
-
-/// `read` to an address that need not be good.
-fn read_to(file: impl AsFd, to: *mut libc::c_void, len: usize) -> Result<usize, Errno> {
-    let fd = file.as_fd().as_raw_fd();
-    // SAFETY: The kernel checks the address; what is behind it is only ever bytes.
-    let count = unsafe { libc::read(fd, to, len) };
-    Errno::result(count).map(|count| count as usize)
 }
 
 fn bad_pointer_keeps_the_fortune() {

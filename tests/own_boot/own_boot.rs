@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests that need a boot of their own, since the kernel complains, or keeps traces of them.
+//!
+//! The environment variables `BOOT` and `BUILD` say how to start a guest and where the modules are; `make test
+//! TESTS=own_boot` sets them.
+
+use std::process::{Command, Output};
+
+/// Runs a script in a guest that has proc_fs_test.ko.
+fn boot(script: &str) -> Output {
+    let variable = |name| std::env::var(name).expect("set by make test TESTS=own_boot");
+    let (words, build) = (variable("BOOT"), variable("BUILD"));
+    let words: Vec<&str> = words.split(' ').collect();
+    Command::new(words[0])
+        .args(&words[1..])
+        .args([
+            "--file",
+            &format!("{build}/proc_fs_test.ko"),
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        // Tests of a package run in its directory; the words are for two above.
+        .current_dir("../..")
+        .output()
+        .expect("boot starts")
+}
+
+#[test]
+fn name_that_somebody_else_has_taken() {
+    // The kernel warns, which the harness must see, and the module says ENOMEM, leaving nothing.
+    let output = boot(
+        "insmod proc_fs_test.ko collide=1; ls -d /proc/proc_fs_test; \
+         insmod proc_fs_test.ko && ls -d /proc/proc_fs_test",
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "/proc/proc_fs_test\n"
+    );
+    assert!(
+        said.contains("'/proc/cmdline' already registered"),
+        "{said}"
+    );
+    assert!(
+        said.contains("could not insert module proc_fs_test.ko: Cannot allocate"),
+        "{said}"
+    );
+}
+
+#[test]
+fn forgotten_handles_only_leak() {
+    // The directory and the link stay, and nothing in them is the module's.
+    let output = boot(
+        "insmod proc_fs_test.ko forget=1 && rmmod proc_fs_test && ls -l /proc/proc_fs_forgotten | wc -l && \
+         readlink /proc/proc_fs_forgotten/link && ls /proc/proc_fs_test",
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2\ntarget\n");
+    assert!(
+        said.contains("cannot access '/proc/proc_fs_test'"),
+        "{said}"
+    );
+}
