@@ -33,6 +33,10 @@ test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some
 check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics
 	scripts/check
 
+.PHONY: doc
+doc: ## rustdoc of the crate, to be read offline, in build/doc
+	scripts/doc
+
 .PHONY: doctor
 doctor: ## what this machine lacks for building for KDIR
 	scripts/doctor $(KDIR)
