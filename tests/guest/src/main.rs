@@ -9,6 +9,7 @@ mod module;
 mod transcript;
 
 mod loading;
+mod others;
 mod proc_fs;
 mod reads;
 mod unloading;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             tests.extend(loading::TESTS);
             tests.extend(reads::TESTS);
             tests.extend(writes::TESTS);
+            tests.extend(others::TESTS);
             tests.extend(unloading::TESTS);
             tests.extend(proc_fs::TESTS);
             ktap::run(&tests, patterns)
