@@ -12,12 +12,12 @@ mod guest;
 mod initramfs;
 mod scan;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use guest::{End, Guest, Machine};
 use std::{
     fs,
-    io::Read,
+    io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -91,6 +91,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<u8> {
+    if options.command.is_empty() && !io::stdin().is_terminal() {
+        bail!("without a command it is a shell, and that takes a terminal");
+    }
     let mut files = vec![(options.module.clone(), "fortune/fortune.ko".to_owned())];
     for file in &options.file {
         files.push(place(file)?);

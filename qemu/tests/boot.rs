@@ -7,7 +7,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn boot(arguments: &[&str]) -> Output {
@@ -19,6 +19,7 @@ fn boot(arguments: &[&str]) -> Output {
         .args(arguments)
         // Tests of a package run in its directory; the words are for the one above.
         .current_dir("..")
+        .stdin(Stdio::null())
         .output()
         .expect("boot starts")
 }
@@ -155,4 +156,19 @@ fn icount_means_one_cpu() {
         "1\n",
         "",
     );
+}
+
+#[test]
+fn bad_options() {
+    let no_file = boot(&["--file", "/no/such/file", "--", "true"]);
+    assert_ends(&no_file, 126, "", "/no/such/file: there is no such file");
+    // A shell takes a terminal, which a test does not have.
+    assert_ends(&boot(&[]), 126, "", "that takes a terminal");
+    assert_ends(
+        &boot(&["--smp", "many", "--", "true"]),
+        2,
+        "",
+        "invalid value 'many'",
+    );
+    assert_ends(&boot(&["--timeout"]), 2, "", "a value is required");
 }
