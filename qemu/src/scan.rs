@@ -47,10 +47,13 @@ const COMPLAINTS: &[(&str, &str)] = &[
 ];
 
 /// What lines of every log may have.
-const HARMLESS: &[(&str, &str)] = &[(
-    "kmemleak: Kernel memory leak detector",
-    "how it says that it is on",
-)];
+const HARMLESS: &[(&str, &str)] = &[
+    (
+        "kmemleak: Kernel memory leak detector",
+        "how it says that it is on",
+    ),
+    ("kmemleak: Automatic memory scanning", "the same"),
+];
 
 /// Taint bits (Documentation/admin-guide/tainted-kernels.rst) that only a complaint sets.
 const TAINTS: &[(u32, &str)] = &[
@@ -121,7 +124,8 @@ mod tests {
     fn leaves_the_rest_alone() {
         let log = "[    0.0] Linux version 7.2.12\n\
                    [    0.1] kmemleak: Kernel memory leak detector initialized\n\
-                   [    4.0] guest: test writes.bugs_of_old\n\
+                   [    0.2] kmemleak: Automatic memory scanning thread started\n\
+             [    4.0] guest: test writes.bugs_of_old\n\
                    [    4.1] fortune: loading out-of-tree module taints kernel.\n";
         assert_eq!(complaints(log), [""; 0]);
     }
