@@ -35,6 +35,7 @@ const HOST: &str = "/host";
 )]
 struct Options {
     /// The kernel: a name from qemu/kernels
+    // Taken by the script of the same name, and here for --help.
     #[arg(long, value_name = "NAME", default_value = "debian-7.2")]
     kernel: String,
 

@@ -558,25 +558,7 @@ fn wrong_counts_do_not_leave() {
 
 fn missing_callbacks() {
     let _module = load();
-    let file = rw("bare");
-    assert_eq!(read(&file, &mut [0]), Err(Errno::EIO));
-    assert_eq!(write(&file, b"x"), Err(Errno::EIO));
-    let size = NonZero::new(4096).unwrap();
-    // SAFETY: New memory, if any.
-    let mapped = unsafe {
-        mmap(
-            None,
-            size,
-            ProtFlags::PROT_READ,
-            MapFlags::MAP_SHARED,
-            &file,
-            0,
-        )
-    };
-    assert_eq!(mapped, Err(Errno::EIO));
-    // SAFETY: No argument is used.
-    let asked = unsafe { libc::ioctl(file.as_raw_fd(), LEN, 0) };
-    assert_eq!(Errno::result(asked), Err(Errno::ENOTTY));
+    assert_procfs_answers(&rw("bare"));
 }
 
 fn released_once_for_each_open() {
@@ -606,8 +588,8 @@ fn remove() -> Result<usize, Errno> {
     )
 }
 
-/// What every operation answers on a descriptor whose entry is gone.
-fn assert_dead(file: &impl std::os::fd::AsFd) {
+/// What procfs answers by itself, where there is no callback, or no entry any more.
+fn assert_procfs_answers(file: &impl std::os::fd::AsFd) {
     let mut buffer = [0; 10];
     assert_eq!(read(file, &mut buffer), Err(Errno::EIO));
     assert_eq!(write(file, b"x"), Err(Errno::EIO));
@@ -639,7 +621,7 @@ fn removal_releases() {
     // By the thread that removed it, and before it went on.
     assert_eq!(counters(), (11, 10));
     for file in &files {
-        assert_dead(file);
+        assert_procfs_answers(file);
         assert_eq!(lseek(file, 0, Whence::SeekSet), Err(Errno::EINVAL));
     }
     drop(files);
@@ -727,7 +709,7 @@ fn unload_with_all_open() {
     let directory = File::open(path("a")).unwrap();
     assert_eq!(module.try_unload(), Ok(()));
     for file in &files {
-        assert_dead(file);
+        assert_procfs_answers(file);
     }
     drop((files, directory));
     // There is nothing in the way of the next one.
