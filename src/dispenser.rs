@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/fortune`: a read draws a fortune from the pot, a write stores one.
+//! `/proc/fortune`: a read draws a fortune from the pot, a write stores some.
 //!
 //! Nothing that others need is locked while bytes are copied to or from user space, where a page fault
 //! can take for ever. What is drawn is copied into the open file's own memory under the pot's lock, and
-//! to the reader after that; what is written is copied in first. The open file has a lock of its own,
-//! for which only those wait who share the open file.
+//! to the reader after that; what is written is copied in, and taken apart, first. The open file has locks
+//! of its own, for which only those wait who share the open file.
 //!
-//! Lock order: `OpenFile::held`, then `Dispenser::pot`.
+//! Lock order: `OpenFile::drawn` or `OpenFile::written`, then `Dispenser::pot`.
 
 use super::{
     pot::{
         self,
+        cost,
         Block,
+        Demand,
         Drawn,
+        Lot,
         Pot,
         Refused,
         MAX_FORTUNE, //
@@ -21,6 +24,12 @@ use super::{
     proc_fs::{
         self,
         Seek, //
+    },
+    random,
+    records::{
+        self,
+        Progress,
+        Records, //
     }, //
 };
 use kernel::{
@@ -35,7 +44,14 @@ use kernel::{
     },
     new_mutex,
     prelude::*,
-    sync::Mutex,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
     uaccess::{
         UserSliceReader,
         UserSliceWriter, //
@@ -52,46 +68,111 @@ fn charged() -> Flags {
 }
 
 /// The pot, in memory from vmalloc, but for the blocks of its index, which are a page each.
-type VPot = Pot<VVec<u8>, KBox<Block>, VVec<Option<KBox<Block>>>>;
+pub type VPot = Pot<VVec<u8>, KBox<Block>, VVec<Option<KBox<Block>>>>;
 
-/// What all open files of `/proc/fortune` share.
+/// What all the files of this module are about.
 #[pin_data]
 pub struct Dispenser {
     /// The size of the pot in bytes.
     size: usize,
     #[pin]
     pot: Mutex<VPot>,
+    errors: Errors,
+}
+
+/// How many calls on `/proc/fortune` have failed, by their errors.
+pub struct Errors {
+    /// ENOSPC.
+    pub nospace: Atomic<u64>,
+    /// EFAULT.
+    pub faults: Atomic<u64>,
+    /// ENOMEM.
+    pub nomem: Atomic<u64>,
 }
 
 impl Dispenser {
     /// Makes an empty pot of `size` bytes.
-    pub fn new(size: usize) -> Result<impl PinInit<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]: no memory.
+    pub fn new(size: usize) -> Result<Arc<Self>> {
         let flags = GFP_KERNEL | __GFP_NOWARN;
         let bytes = VVec::from_elem(0, size, flags)?;
-        let mut index = VVec::with_capacity(pot::max_blocks(size), flags)?;
-        for _ in 0..pot::max_blocks(size) {
+        let mut index = VVec::with_capacity(pot::index_len(size), flags)?;
+        for _ in 0..pot::index_len(size) {
             index.push_within_capacity(None)?;
         }
-        Ok(pin_init!(Self {
-            size,
-            pot <- new_mutex!(Pot::new(bytes, index)),
-        }))
+        Arc::pin_init(
+            pin_init!(Self {
+                size,
+                pot <- new_mutex!(Pot::new(bytes, index)),
+                errors: Errors {
+                    nospace: Atomic::new(0),
+                    faults: Atomic::new(0),
+                    nomem: Atomic::new(0),
+                },
+            }),
+            GFP_KERNEL,
+        )
     }
 
-    /// Stores `text` as one fortune.
-    fn store(&self, text: &[u8]) -> Result {
+    /// The size of the pot in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many calls have failed.
+    pub fn errors(&self) -> &Errors {
+        &self.errors
+    }
+
+    /// Uses the pot, under its lock: `f` must not touch user space, nor allocate.
+    pub fn with_pot<R>(&self, f: impl FnOnce(&mut VPot) -> R) -> R {
+        f(&mut self.pot.lock())
+    }
+
+    /// Frees what the index does not need any more, without the lock.
+    pub fn trim(&self) {
         loop {
-            let stored = self.pot.lock().store(text);
+            let surplus = self.pot.lock().surplus();
+            if surplus.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Stores `texts`, as `demand` says.
+    fn store<'a>(&self, demand: Demand, texts: impl Iterator<Item = &'a [u8]> + Clone) -> Result {
+        let result = loop {
+            let stored = self.pot.lock().store(demand, texts.clone());
             match stored {
-                Ok(()) => return Ok(()),
-                Err(Refused::NoSpace) => return Err(ENOSPC),
+                Ok(()) => break Ok(()),
+                Err(Refused::NoSpace) => break Err(ENOSPC),
                 Err(Refused::NeedsBlock) => {}
             }
-            let block = KBox::zeroed(charged())?;
-            // Somebody else may have added one meanwhile; then this one is freed, without the lock.
-            let surplus = self.pot.lock().add_block(block);
-            drop(surplus);
-        }
+            match KBox::zeroed(charged()) {
+                Ok(block) => {
+                    // One for which there is no place is freed, without the lock.
+                    let surplus = self.pot.lock().add_block(block);
+                    drop(surplus);
+                }
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.trim();
+        result
+    }
+
+    /// Counts an error of a call on `/proc/fortune`.
+    fn count(&self, error: Error) {
+        let counter = match error {
+            ENOSPC => &self.errors.nospace,
+            EFAULT => &self.errors.faults,
+            ENOMEM => &self.errors.nomem,
+            _ => return,
+        };
+        counter.add(1, Relaxed);
     }
 }
 
@@ -99,11 +180,13 @@ impl Dispenser {
 #[pin_data]
 pub struct OpenFile {
     #[pin]
-    held: Mutex<Held>,
+    drawn: Mutex<Draw>,
+    #[pin]
+    written: Mutex<Unfinished>,
 }
 
 /// The fortune that was last drawn through an open file.
-struct Held {
+struct Draw {
     /// The text, if `long` is empty.
     short: [u8; SHORT],
     /// The text, if it is not empty.
@@ -114,7 +197,7 @@ struct Held {
     undelivered: bool,
 }
 
-impl Held {
+impl Draw {
     fn text(&self) -> &[u8] {
         let text = if self.long.is_empty() {
             self.short.as_slice()
@@ -127,13 +210,14 @@ impl Held {
     /// Draws the next fortune, and says whether there was one. If not, or on an error, all is as it was.
     fn draw(&mut self, dispenser: &Dispenser) -> Result<bool> {
         let mut long = KVVec::new();
+        let mut lot = Lot::default();
         loop {
             let buffer = if long.is_empty() {
                 self.short.as_mut_slice()
             } else {
                 long.as_mut_slice()
             };
-            let drawn = dispenser.pot.lock().draw(buffer);
+            let drawn = dispenser.pot.lock().draw(&mut lot, random::below, buffer);
             match drawn {
                 Drawn::Nothing => return Ok(false),
                 Drawn::Bytes(len) => {
@@ -146,10 +230,124 @@ impl Held {
             }
         }
     }
+
+    /// Delivers what was drawn, from `pos` on, and draws first where that is due.
+    fn read(
+        &mut self,
+        dispenser: &Dispenser,
+        buf: &mut UserSliceWriter,
+        pos: &mut Offset,
+    ) -> Result<usize> {
+        let offset = usize::try_from(*pos)?;
+        if offset == 0 && !self.undelivered && !self.draw(dispenser)? {
+            return Ok(0);
+        }
+        let rest = self.text().get(offset..).unwrap_or_default();
+        let arrived = proc_fs::write_to_user(buf, rest)?;
+        if offset == 0 {
+            self.undelivered = false;
+        }
+        // CAST: A text has at most MAX_FORTUNE + 1 bytes, and `offset` was an `Offset`.
+        *pos = offset.wrapping_add(arrived) as Offset;
+        Ok(arrived)
+    }
 }
 
+/// What was written through an open file and is not a complete fortune yet.
+struct Unfinished {
+    /// At most MAX_FORTUNE bytes, a newline and a `%`.
+    text: KVVec<u8>,
+    progress: Progress,
+    /// What the pot keeps free for it, in bytes.
+    reserved: usize,
+    /// The last write has failed: it is not stored when the file is closed now.
+    failed: bool,
+}
+
+impl Unfinished {
+    /// Stores what this write completes, and keeps the rest. On an error all is as it was.
+    fn write(&mut self, dispenser: &Dispenser, buf: &mut UserSliceReader) -> Result<usize> {
+        let len = buf.len();
+        // Fortunes of one byte and their `%` lines take twice what they cost in the pot.
+        if len > dispenser.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE) {
+            return Err(ENOSPC);
+        }
+        let mut short = [0; SHORT];
+        let mut long;
+        let unfinished = self.text.len();
+        let text = match short.get_mut(..len) {
+            Some(short) if unfinished == 0 => {
+                buf.read_slice(short)?;
+                &*short
+            }
+            _ => {
+                long = KVVec::from_elem(0, unfinished.wrapping_add(len), charged())?;
+                let (before, written) = long.split_at_mut_checked(unfinished).ok_or(EINVAL)?;
+                pot::copy(before, &self.text);
+                buf.read_slice(written)?;
+                long.as_slice()
+            }
+        };
+
+        let records = Records::new(text, unfinished, self.progress);
+        let mut demand = Demand {
+            before: self.reserved,
+            ..Demand::default()
+        };
+        let mut rest = records.clone();
+        for record in &mut rest {
+            if record.len() > MAX_FORTUNE {
+                return Err(ENOSPC);
+            }
+            // No more than what was written, and unfinished before.
+            demand.fortunes = demand
+                .fortunes
+                .wrapping_add(usize::from(!record.is_empty()));
+            demand.bytes = demand.bytes.wrapping_add(cost(record.len()));
+        }
+        let (rest, progress) = rest.rest();
+        let at_close = records::at_close(rest, progress).len();
+        if at_close > MAX_FORTUNE {
+            return Err(ENOSPC);
+        }
+        demand.after = cost(at_close);
+        let mut kept = KVVec::from_elem(0, rest.len(), charged())?;
+        pot::copy(&mut kept, rest);
+
+        dispenser.store(demand, records)?;
+        self.text = kept;
+        self.progress = progress;
+        self.reserved = demand.after;
+        Ok(len)
+    }
+
+    /// Stores what is unfinished, unless the last write has failed: then it is dropped.
+    fn close(&self, dispenser: &Dispenser) {
+        if self.reserved == 0 {
+            return;
+        }
+        let mut demand = Demand {
+            before: self.reserved,
+            ..Demand::default()
+        };
+        let text = records::at_close(&self.text, self.progress);
+        let texts = if self.failed {
+            None
+        } else {
+            demand.fortunes = 1;
+            demand.bytes = self.reserved;
+            Some(text)
+        };
+        // What is reserved can be stored, and can be given back.
+        let _ = dispenser.store(demand, texts.into_iter());
+    }
+}
+
+/// The callbacks of `/proc/fortune`.
+pub struct Fortune(pub Arc<Dispenser>);
+
 #[vtable]
-impl proc_fs::Operations for Dispenser {
+impl proc_fs::Operations for Fortune {
     type Ptr = Pin<KBox<OpenFile>>;
 
     const SEEK: Seek = Seek::NoEnd;
@@ -157,15 +355,22 @@ impl proc_fs::Operations for Dispenser {
     fn open(&self, _file: &File) -> Result<Self::Ptr> {
         KBox::pin_init(
             pin_init!(OpenFile {
-                held <- new_mutex!(Held {
+                drawn <- new_mutex!(Draw {
                     short: [0; SHORT],
                     long: KVVec::new(),
                     len: 0,
                     undelivered: false,
                 }),
+                written <- new_mutex!(Unfinished {
+                    text: KVVec::new(),
+                    progress: Progress::default(),
+                    reserved: 0,
+                    failed: false,
+                }),
             }),
             charged(),
         )
+        .inspect_err(|&error| self.0.count(error))
     }
 
     fn read(
@@ -178,44 +383,29 @@ impl proc_fs::Operations for Dispenser {
         if buf.is_empty() {
             return Ok(0);
         }
-        let offset = usize::try_from(*pos)?;
-        let mut held = open_file.held.lock();
-        if offset == 0 && !held.undelivered && !held.draw(self)? {
-            return Ok(0);
-        }
-        let rest = held.text().get(offset..).unwrap_or_default();
-        let arrived = proc_fs::write_to_user(buf, rest)?;
-        if offset == 0 {
-            held.undelivered = false;
-        }
-        // CAST: A text has at most MAX_FORTUNE + 1 bytes, and `offset` was an `Offset`.
-        *pos = offset.wrapping_add(arrived) as Offset;
-        Ok(arrived)
+        let result = open_file.drawn.lock().read(&self.0, buf, pos);
+        result.inspect_err(|&error| self.0.count(error))
     }
 
     fn write(
         &self,
-        _open_file: Pin<&OpenFile>,
+        open_file: Pin<&OpenFile>,
         _file: &LocalFile,
         buf: &mut UserSliceReader,
         _pos: &mut Offset,
     ) -> Result<usize> {
-        let len = buf.len();
-        // Even if the last byte is a newline and not part of the fortune, it would never fit.
-        if len > self.size || len > MAX_FORTUNE.wrapping_add(1) {
-            return Err(ENOSPC);
+        if buf.is_empty() {
+            return Ok(0);
         }
-        let mut short = [0; SHORT];
-        let mut long;
-        let text = match short.get_mut(..len) {
-            Some(short) => short,
-            None => {
-                long = KVVec::from_elem(0, len, charged())?;
-                long.as_mut_slice()
-            }
-        };
-        buf.read_slice(text)?;
-        self.store(text.strip_suffix(b"\n").unwrap_or(text))?;
-        Ok(len)
+        let mut written = open_file.written.lock();
+        let result = written.write(&self.0, buf);
+        written.failed = result.is_err();
+        drop(written);
+        result.inspect_err(|&error| self.0.count(error))
+    }
+
+    fn release(&self, open_file: Self::Ptr) {
+        // Where the module is being unloaded, /proc/driver/fortune is gone already and nobody sees it.
+        open_file.written.lock().close(&self.0);
     }
 }

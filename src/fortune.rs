@@ -2,19 +2,24 @@
 
 //! A fortune-cookie dispenser: `echo` puts fortunes into `/proc/fortune`, `cat` gets them back one by one.
 //!
-//! [`pot`] is the pot they are kept in, pure logic. [`dispenser`] is the file over it. [`proc_fs`] is how
-//! Rust has files in `/proc`; it knows nothing of fortunes and can be used without them.
+//! [`pot`] is the pot they are kept in and [`records`] tells one from the next in what is written: pure
+//! logic, both. [`dispenser`] is `/proc/fortune` over them, [`control`] is `/proc/driver/fortune`.
+//! [`proc_fs`] is how Rust has files in `/proc`; it knows nothing of fortunes and can be used without them.
 
 use kernel::prelude::*;
 
+pub mod control;
 pub mod dispenser;
 pub mod pot;
 pub mod proc_fs;
+pub mod random;
+pub mod records;
 
+use control::Control;
 use dispenser::Dispenser;
 
 module! {
-    type: Fortune,
+    type: Module,
     name: "fortune",
     authors: ["The fortune.ko authors"],
     description: "Fortune-cookie dispenser in /proc/fortune",
@@ -29,21 +34,30 @@ module! {
 
 /// The module: what it holds is removed when it is dropped.
 #[pin_data]
-pub struct Fortune {
+pub struct Module {
+    // The order is load-bearing: when /proc/fortune goes, files that are still open are closed, and nobody
+    // should see in /proc/driver/fortune what that does to unfinished fortunes.
     #[pin]
-    dispenser: proc_fs::File<Dispenser>,
+    control: Control,
+    #[pin]
+    fortune: proc_fs::File<dispenser::Fortune>,
 }
 
-impl kernel::InPlaceModule for Fortune {
+impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let size = *module_parameters::pot_size.value();
-        try_pin_init!(Self {
-            dispenser <- proc_fs::File::new(
-                &proc_fs::Dir::root()?,
-                c"fortune",
-                proc_fs::Mode::new::<0o644>(),
-                Dispenser::new(pot_size(size)?)?,
-            ),
+        pin_init::pin_init_scope(move || {
+            let dispenser = Dispenser::new(pot_size(size)?)?;
+            let control = dispenser.clone();
+            Ok(try_pin_init!(Self {
+                control <- Control::new(control),
+                fortune <- proc_fs::File::new(
+                    &proc_fs::Dir::root()?,
+                    c"fortune",
+                    proc_fs::Mode::new::<0o644>(),
+                    dispenser::Fortune(dispenser),
+                ),
+            }))
         })
     }
 }

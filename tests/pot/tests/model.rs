@@ -1,65 +1,316 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pot against a model of it: a list of fortunes and a cursor, as the README describes them.
+//! The pot against a model of it, a list of fortunes as the README describes it, and what is written
+//! against another way to take it apart.
 
-use pot::{BLOCK_LEN, Block, Drawn, MAX_FORTUNE, Pot, Refused, max_blocks};
-use proptest::prelude::*;
+use pot::{
+    pot::{
+        BLOCK_LEN, Block, Demand, Drawn, Entry, Lot, Order, Pot, Refused, Stats, WhenFull, cost,
+        index_len,
+    },
+    records::{Progress, Records, at_close},
+};
+use proptest::{collection::vec, prelude::*};
+use std::collections::VecDeque;
 
 type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Option<Box<Block>>>>;
 
+/// How many open files there are.
+const FILES: usize = 3;
+
 #[derive(Clone, Debug)]
 enum Op {
-    Store(Vec<u8>),
-    /// Into a buffer of this size.
-    Draw(usize),
+    /// Through this file: store these, and reserve so many bytes.
+    Store(usize, Vec<Vec<u8>>, usize),
+    /// Through this file: store as many bytes as are reserved for it.
+    Complete(usize),
+    /// Into a buffer of this size, with this lot.
+    Draw(usize, u32),
+    Order(Order),
+    WhenFull(WhenFull),
+    Clear,
+    Trim,
 }
 
-#[derive(Default)]
 struct Model {
-    fortunes: Vec<Vec<u8>>,
+    size: usize,
+    /// The fortunes, each with whether this lap has drawn it.
+    fortunes: VecDeque<(Vec<u8>, bool)>,
     next: usize,
+    reserved: [usize; FILES],
+    order: Order,
+    when_full: WhenFull,
+    stats: Stats,
 }
 
 impl Model {
-    fn store(&mut self, size: usize, text: &[u8]) -> bool {
-        let cost = |text: &Vec<u8>| text.len() + 1;
-        let used: usize = self.fortunes.iter().map(cost).sum();
-        if text.is_empty() {
-            return true;
-        }
-        if text.len() > MAX_FORTUNE || used + text.len() + 1 > size {
+    fn used(&self) -> usize {
+        self.fortunes.iter().map(|(text, _)| text.len() + 1).sum()
+    }
+
+    fn store(&mut self, file: usize, texts: &[Vec<u8>], after: usize) -> bool {
+        let needed: usize = texts.iter().map(|text| text.len() + 1).sum();
+        let mut reserved = self.reserved;
+        reserved[file] = after;
+        let free = |used| (used + needed + reserved.iter().sum::<usize>()) <= self.size;
+        if !free(0) || (self.when_full == WhenFull::Reject && !free(self.used())) {
             return false;
         }
-        self.fortunes.push(text.to_vec());
+        while self.used() + needed + reserved.iter().sum::<usize>() > self.size {
+            self.fortunes.pop_front();
+            self.next = self.next.saturating_sub(1);
+            self.stats.evictions += 1;
+        }
+        self.reserved = reserved;
+        self.stats.stores += texts.len() as u64;
+        let new = texts.iter().map(|text| (text.clone(), false));
+        self.fortunes.extend(new);
         true
     }
 
-    /// What the next draw returns; `None` from an empty pot.
-    fn peek(&self) -> Option<Vec<u8>> {
-        let text = self.fortunes.get(self.next).or(self.fortunes.first())?;
-        Some([text.as_slice(), b"\n"].concat())
+    /// Whether `text` may be what a draw returns, and if so the model after that.
+    fn draw(&mut self, text: &[u8]) -> bool {
+        let fortunes = &mut self.fortunes;
+        match self.order {
+            Order::Sequential => {
+                let next = if self.next < fortunes.len() {
+                    self.next
+                } else {
+                    0
+                };
+                self.next = next + 1;
+                fortunes[next].0 == text
+            }
+            Order::Random => fortunes.iter().any(|(fortune, _)| fortune == text),
+            Order::Shuffle => {
+                if fortunes.iter().all(|&(_, drawn)| drawn) {
+                    fortunes.iter_mut().for_each(|(_, drawn)| *drawn = false);
+                }
+                let mut due = fortunes.iter_mut();
+                match due.find(|(fortune, drawn)| !drawn && fortune == text) {
+                    Some((_, drawn)) => *drawn = true,
+                    None => return false,
+                }
+                true
+            }
+        }
     }
 
-    fn advance(&mut self) {
-        if self.next >= self.fortunes.len() {
-            self.next = 0;
+    fn stats(&self) -> Stats {
+        Stats {
+            used: self.used() as u64,
+            reserved: self.reserved.iter().sum::<usize>() as u64,
+            fortunes: self.fortunes.len() as u64,
+            ..self.stats
         }
-        self.next += 1;
     }
 }
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        8 => proptest::collection::vec(any::<u8>(), 0..12),
-        1 => proptest::collection::vec(Just(b'\n'), 0..4),
-    ]
+    vec(any::<u8>(), 2..12)
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        text().prop_map(Op::Store),
-        prop_oneof![Just(100), 0..14usize].prop_map(Op::Draw),
+        4 => (0..FILES, vec(text(), 0..4), 0..20usize)
+            .prop_map(|(file, texts, after)| Op::Store(file, texts, if after < 3 { 0 } else { after })),
+        2 => (0..FILES).prop_map(Op::Complete),
+        6 => (prop_oneof![Just(100), 0..14usize], any::<u32>())
+            .prop_map(|(len, lot)| Op::Draw(len, lot)),
+        1 => prop_oneof![Just(Order::Sequential), Just(Order::Random), Just(Order::Shuffle)]
+            .prop_map(Op::Order),
+        1 => prop_oneof![Just(WhenFull::Reject), Just(WhenFull::Evict)].prop_map(Op::WhenFull),
+        1 => prop_oneof![Just(Op::Clear), Just(Op::Trim)],
     ]
+}
+
+fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    let places: Vec<_> = (0..index_len(size)).map(|_| None).collect();
+    let mut pot: HostPot = Pot::new(vec![0; size], places);
+    let mut model = Model {
+        size,
+        fortunes: VecDeque::new(),
+        next: 0,
+        reserved: [0; FILES],
+        order: Order::Sequential,
+        when_full: WhenFull::Reject,
+        stats: Stats::default(),
+    };
+    let mut serial = 0u16;
+    for op in ops {
+        let (file, mut texts, after) = match op {
+            Op::Store(file, texts, after) => (file, texts, after),
+            Op::Complete(file) if model.reserved[file] > 0 => {
+                (file, vec![vec![b'r'; model.reserved[file] - 1]], 0)
+            }
+            Op::Complete(file) => (file, vec![], 0),
+            Op::Draw(len, number) => {
+                let mut buffer = vec![0xaa; len];
+                let mut lot = Lot::default();
+                let mut drawn = pot.draw(&mut lot, |n| number % n, &mut buffer);
+                if let Drawn::TooLong(needed) = drawn {
+                    prop_assert!(len < needed);
+                    prop_assert!(buffer.iter().all(|&byte| byte == 0xaa));
+                    prop_assert_eq!(pot.stats(), model.stats());
+                    buffer.resize(needed, 0xaa);
+                    drawn = pot.draw(&mut lot, |_| panic!("the lot stands"), &mut buffer);
+                    prop_assert_eq!(drawn, Drawn::Bytes(needed));
+                }
+                if let Drawn::Bytes(len) = drawn {
+                    prop_assert_eq!(buffer[len - 1], b'\n');
+                    prop_assert!(model.draw(&buffer[..len - 1]), "{:?}", &buffer[..len]);
+                    // The rest of the buffer stays as it was.
+                    prop_assert!(buffer[len..].iter().all(|&byte| byte == 0xaa));
+                    model.stats.draws += 1;
+                } else {
+                    prop_assert!(model.fortunes.is_empty());
+                }
+                continue;
+            }
+            Op::Order(order) => {
+                pot.set_order(order);
+                if order != model.order {
+                    model.next = 0;
+                    model
+                        .fortunes
+                        .iter_mut()
+                        .for_each(|(_, drawn)| *drawn = false);
+                }
+                model.order = order;
+                continue;
+            }
+            Op::WhenFull(when_full) => {
+                pot.set_when_full(when_full);
+                model.when_full = when_full;
+                continue;
+            }
+            Op::Clear => {
+                pot.clear();
+                model.fortunes.clear();
+                model.next = 0;
+                model.stats.clears += 1;
+                continue;
+            }
+            Op::Trim => {
+                while pot.surplus().is_some() {}
+                continue;
+            }
+        };
+        // No two are alike, so that it shows which one a draw returns.
+        for text in &mut texts {
+            serial += 1;
+            text[..2].copy_from_slice(&serial.to_le_bytes());
+        }
+        let demand = Demand {
+            fortunes: texts.len(),
+            bytes: texts.iter().map(|text| cost(text.len())).sum(),
+            before: model.reserved[file],
+            after,
+        };
+        let stored = loop {
+            let stored = pot.store(demand, texts.iter().map(Vec::as_slice));
+            if stored != Err(Refused::NeedsBlock) {
+                break stored;
+            }
+            prop_assert!(
+                pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
+                    .is_none()
+            );
+        };
+        let expected = model.store(file, &texts, after);
+        prop_assert_eq!(
+            stored,
+            if expected {
+                Ok(())
+            } else {
+                Err(Refused::NoSpace)
+            }
+        );
+
+        prop_assert_eq!(pot.stats(), model.stats());
+        let mut number = 0;
+        for (text, _) in &model.fortunes {
+            number = pot.next_at(number).unwrap();
+            let (head, tail) = pot.text(number);
+            prop_assert_eq!([head, tail].concat(), [text.as_slice(), b"\n"].concat());
+            number += 1;
+        }
+        prop_assert_eq!(pot.next_at(number), None);
+        prop_assert_eq!(pot.text(number), (&[][..], &[][..]));
+    }
+    Ok(())
+}
+
+/// Takes apart what one open file writes, byte for byte.
+#[derive(Default)]
+struct Machine {
+    records: Vec<Vec<u8>>,
+    fortune: Vec<u8>,
+    line: Vec<u8>,
+    separated: bool,
+}
+
+impl Machine {
+    fn complete(&mut self) {
+        let mut fortune = std::mem::take(&mut self.fortune);
+        if fortune.last() == Some(&b'\n') {
+            fortune.pop();
+        }
+        if !fortune.is_empty() {
+            self.records.push(fortune);
+        }
+    }
+
+    fn write(&mut self, chunk: &[u8]) {
+        for &byte in chunk {
+            if byte == b'\n' && self.line == b"%" {
+                self.line.clear();
+                self.separated = true;
+                self.complete();
+            } else {
+                self.line.push(byte);
+                if byte == b'\n' {
+                    self.fortune.append(&mut self.line);
+                }
+            }
+        }
+        if chunk.ends_with(b"\n") && !self.separated {
+            self.complete();
+        }
+    }
+
+    fn close(&mut self) {
+        if self.line == b"%" {
+            self.line.clear();
+        }
+        self.fortune.append(&mut self.line);
+        self.complete();
+    }
+}
+
+/// What the module does with what one open file writes.
+fn take_apart(chunks: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let (mut stored, mut unfinished, mut progress) = (vec![], vec![], Progress::default());
+    for chunk in chunks {
+        let text = [unfinished.as_slice(), chunk].concat();
+        let mut records = Records::new(&text, unfinished.len(), progress);
+        for record in &mut records {
+            stored.push(record.to_vec());
+        }
+        let rest;
+        (rest, progress) = records.rest();
+        unfinished = rest.to_vec();
+    }
+    stored.push(at_close(&unfinished, progress).to_vec());
+    stored.retain(|record| !record.is_empty());
+    stored
+}
+
+fn chunk() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        3 => Just(b'\n'), 3 => Just(b'%'), 1 => Just(b'a'), 1 => Just(b' '), 1 => Just(b'\r'), 1 => Just(0),
+    ];
+    vec(byte, 1..9)
 }
 
 proptest! {
@@ -70,42 +321,68 @@ proptest! {
     })]
 
     #[test]
-    fn behaves_like_the_model(size in 0..200usize, ops in proptest::collection::vec(op(), 0..60)) {
-        let places = (0..max_blocks(size)).map(|_| None).collect();
-        let mut pot: HostPot = Pot::new(vec![0; size], places);
-        let mut model = Model::default();
-        for op in ops {
-            match op {
-                Op::Store(text) => {
-                    let mut stored = pot.store(&text);
-                    if stored == Err(Refused::NeedsBlock) {
-                        prop_assert!(pot.add_block(Box::new([0; BLOCK_LEN])).is_none());
-                        stored = pot.store(&text);
-                    }
-                    let expected = model.store(size, &text);
-                    prop_assert_eq!(stored, if expected { Ok(()) } else { Err(Refused::NoSpace) });
-                }
-                Op::Draw(len) => {
-                    let mut buffer = vec![0xaa; len];
-                    let drawn = pot.draw(&mut buffer);
-                    let expected = model.peek();
-                    match (drawn, expected) {
-                        (Drawn::Nothing, None) => {}
-                        (Drawn::Bytes(count), Some(text)) => {
-                            prop_assert_eq!(&buffer[..count], text.as_slice());
-                            // The rest of the buffer stays as it was.
-                            prop_assert!(buffer[count..].iter().all(|&byte| byte == 0xaa));
-                            model.advance();
-                        }
-                        (Drawn::TooLong(count), Some(text)) => {
-                            prop_assert_eq!(count, text.len());
-                            prop_assert!(len < count);
-                            prop_assert!(buffer.iter().all(|&byte| byte == 0xaa));
-                        }
-                        (drawn, expected) => prop_assert!(false, "{drawn:?}, not {expected:?}"),
-                    }
-                }
-            }
+    fn behaves_like_the_model(size in 0..120usize, ops in vec(op(), 0..60)) {
+        run(size, ops)?;
+    }
+
+    #[test]
+    fn is_taken_apart_like_by_the_machine(chunks in vec(chunk(), 0..8)) {
+        let mut machine = Machine::default();
+        for chunk in &chunks {
+            machine.write(chunk);
+        }
+        machine.close();
+        prop_assert_eq!(take_apart(&chunks), machine.records);
+    }
+
+    #[test]
+    fn file_that_begins_with_a_separator_is_never_split(chunks in vec(chunk(), 0..8)) {
+        let mut chunks = chunks;
+        chunks.insert(0, b"%\n".to_vec());
+        let whole = vec![chunks.concat()];
+        prop_assert_eq!(take_apart(&chunks), take_apart(&whole));
+        let single: Vec<Vec<u8>> = whole[0].iter().map(|&byte| vec![byte]).collect();
+        prop_assert_eq!(take_apart(&single), take_apart(&whole));
+    }
+
+    #[test]
+    fn what_a_pot_reads_as_restores_it(fortunes in vec(vec(prop_oneof![Just(b'\n'), Just(b'%'), Just(b'x')], 1..6), 0..6)) {
+        // What can be stored has no line of just `%`.
+        let fortunes: Vec<Vec<u8>> = fortunes
+            .into_iter()
+            .filter(|text| !text.split(|&byte| byte == b'\n').any(|line| line == b"%"))
+            .collect();
+        let mut saved = b"%\n".to_vec();
+        for text in &fortunes {
+            saved.extend([text.as_slice(), b"\n%\n"].concat());
+        }
+        prop_assert_eq!(take_apart(&[saved]), fortunes);
+    }
+}
+
+/// Sizes at which the blocks of the index begin, end and are used again.
+#[test]
+fn many_fortunes_come_and_go() {
+    let size = 5 * BLOCK_LEN;
+    let mut random = 1u32;
+    let mut next = move |n: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) % n
+    };
+    let mut ops = vec![Op::WhenFull(WhenFull::Evict), Op::Order(Order::Shuffle)];
+    for number in 0..3000 {
+        let mut texts = Vec::new();
+        for byte in 0..next(20) as u8 {
+            texts.push(vec![byte; 2 + next(3) as usize]);
+        }
+        let file = next(FILES as u32) as usize;
+        ops.push(Op::Store(file, texts, 3 * next(3) as usize));
+        ops.push(Op::Draw(100, next(u32::MAX)));
+        match number % 500 {
+            499 => ops.push(Op::Clear),
+            250 => ops.push(Op::Trim),
+            _ => {}
         }
     }
+    run(size, ops).unwrap();
 }

@@ -2,60 +2,91 @@
 
 //! The pot, by example.
 
-use pot::{BLOCK_LEN, Block, Drawn, MAX_FORTUNE, Pot, Refused, max_blocks};
+use pot::pot::{
+    BLOCK_LEN, Block, Demand, Drawn, Entry, Lot, MAX_FORTUNE, Order, Pot, Refused, WhenFull, cost,
+    index_len,
+};
 
 type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Option<Box<Block>>>>;
 
 fn new(size: usize) -> HostPot {
-    Pot::new(vec![0; size], (0..max_blocks(size)).map(|_| None).collect())
+    Pot::new(
+        vec![0; size],
+        (0..index_len(size)).map(|_| None).collect::<Vec<_>>(),
+    )
 }
 
-/// Stores, giving the pot a block if it asks for one.
-fn store(pot: &mut HostPot, text: &[u8]) -> Result<(), Refused> {
-    match pot.store(text) {
-        Err(Refused::NeedsBlock) => {
-            assert!(
-                pot.add_block(Box::new([0; BLOCK_LEN])).is_none(),
-                "it asked for it"
-            );
-            pot.store(text)
+/// Does what `demand` says but for the fortunes, giving the pot the blocks that it asks for.
+fn store_with(pot: &mut HostPot, demand: Demand, texts: &[&[u8]]) -> Result<(), Refused> {
+    let demand = Demand {
+        fortunes: texts.len(),
+        bytes: texts.iter().map(|text| cost(text.len())).sum(),
+        ..demand
+    };
+    loop {
+        match pot.store(demand, texts.iter().copied()) {
+            Err(Refused::NeedsBlock) => {
+                let block = Box::new([Entry::default(); BLOCK_LEN]);
+                assert!(pot.add_block(block).is_none(), "it asked for it");
+            }
+            result => return result,
         }
-        result => result,
     }
 }
 
-fn draw(pot: &mut HostPot) -> Option<Vec<u8>> {
+fn store(pot: &mut HostPot, texts: &[&str]) -> Result<(), Refused> {
+    let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+    store_with(pot, Demand::default(), &texts)
+}
+
+fn reserve(pot: &mut HostPot, before: usize, after: usize) -> Result<(), Refused> {
+    let demand = Demand {
+        before,
+        after,
+        ..Demand::default()
+    };
+    store_with(pot, demand, &[])
+}
+
+fn draw(pot: &mut HostPot) -> Option<String> {
     let mut buffer = vec![0; MAX_FORTUNE + 1];
-    match pot.draw(&mut buffer) {
+    match pot.draw(&mut Lot::default(), |n| n - 1, &mut buffer) {
         Drawn::Nothing => None,
-        Drawn::Bytes(len) => {
-            buffer.truncate(len);
-            Some(buffer)
-        }
+        Drawn::Bytes(len) => Some(String::from_utf8(buffer[..len].to_vec()).unwrap()),
         Drawn::TooLong(len) => panic!("{len} is too long"),
     }
+}
+
+fn contents(pot: &HostPot) -> String {
+    let mut contents = Vec::new();
+    let mut number = 0;
+    while let Some(next) = pot.next_at(number) {
+        let (head, tail) = pot.text(next);
+        contents.extend([head, tail].concat());
+        number = next + 1;
+    }
+    String::from_utf8(contents).unwrap()
 }
 
 #[test]
 fn draws_in_the_order_stored() {
     let mut pot = new(100);
     assert_eq!(draw(&mut pot), None);
-    for text in ["one", "two", "three"] {
-        store(&mut pot, text.as_bytes()).unwrap();
-    }
+    store(&mut pot, &["one", "two"]).unwrap();
+    store(&mut pot, &["three"]).unwrap();
     for text in ["one\n", "two\n", "three\n", "one\n"] {
-        assert_eq!(draw(&mut pot).unwrap(), text.as_bytes());
+        assert_eq!(draw(&mut pot).unwrap(), text);
     }
 }
 
 #[test]
 fn wraps_at_the_next_draw() {
     let mut pot = new(100);
-    store(&mut pot, b"one").unwrap();
-    assert_eq!(draw(&mut pot).unwrap(), b"one\n");
-    store(&mut pot, b"two").unwrap();
-    assert_eq!(draw(&mut pot).unwrap(), b"two\n");
-    assert_eq!(draw(&mut pot).unwrap(), b"one\n");
+    store(&mut pot, &["one"]).unwrap();
+    assert_eq!(draw(&mut pot).unwrap(), "one\n");
+    store(&mut pot, &["two"]).unwrap();
+    assert_eq!(draw(&mut pot).unwrap(), "two\n");
+    assert_eq!(draw(&mut pot).unwrap(), "one\n");
 }
 
 #[test]
@@ -63,7 +94,7 @@ fn is_full_to_the_byte() {
     for size in 0..20 {
         for len in 1..20 {
             let mut pot = new(size);
-            let fits = store(&mut pot, &vec![b'x'; len]).is_ok();
+            let fits = store(&mut pot, &[&"x".repeat(len)]).is_ok();
             assert_eq!(fits, len < size, "{len} into {size}");
             if !fits {
                 assert_eq!(draw(&mut pot), None);
@@ -73,64 +104,225 @@ fn is_full_to_the_byte() {
 }
 
 #[test]
-fn skips_what_is_empty() {
-    let mut pot = new(2);
-    assert_eq!(pot.store(b""), Ok(()));
-    assert_eq!(draw(&mut pot), None);
-    // It has taken nothing.
-    assert_eq!(store(&mut pot, b"x"), Ok(()));
-    assert_eq!(pot.store(b""), Ok(()));
+fn goes_on_at_the_first_byte() {
+    for size in 4..20 {
+        let mut pot = new(size);
+        pot.set_when_full(WhenFull::Evict);
+        for number in 0..100 {
+            let text = "abcdefghijklmnopqrstuvwxyz"[..1 + number % (size - 1)].to_owned();
+            store(&mut pot, &[&text]).unwrap();
+            assert!(contents(&pot).ends_with(&(text + "\n")), "{size} {number}");
+            assert!(pot.stats().used as usize <= size);
+            assert_eq!(pot.stats().used as usize, contents(&pot).len());
+        }
+    }
 }
 
 #[test]
-fn takes_the_longest_and_no_longer() {
-    let mut pot = new(3 * MAX_FORTUNE);
+fn evicts_as_many_as_it_takes() {
+    let mut pot = new(12);
+    store(&mut pot, &["1", "2", "3", "4", "5", "6"]).unwrap();
+    assert_eq!(store(&mut pot, &["7"]), Err(Refused::NoSpace));
+    pot.set_when_full(WhenFull::Evict);
+    assert_eq!(draw(&mut pot).unwrap(), "1\n");
+    store(&mut pot, &["abcd"]).unwrap();
+    assert_eq!(contents(&pot), "4\n5\n6\nabcd\n");
+    // The next one has left: the cursor is at the oldest.
+    assert_eq!(draw(&mut pot).unwrap(), "4\n");
+    // What never fits evicts nothing.
     assert_eq!(
-        store(&mut pot, &vec![b'x'; MAX_FORTUNE + 1]),
+        store(&mut pot, &["x".repeat(12).as_str()]),
         Err(Refused::NoSpace)
     );
-    assert_eq!(store(&mut pot, &vec![b'x'; MAX_FORTUNE]), Ok(()));
+    assert_eq!(store(&mut pot, &["x"; 7]), Err(Refused::NoSpace));
+    assert_eq!(contents(&pot), "4\n5\n6\nabcd\n");
+    assert_eq!(pot.stats().evictions, 3);
+}
+
+#[test]
+fn keeps_what_is_reserved() {
+    let mut pot = new(10);
+    store(&mut pot, &["one"]).unwrap();
+    reserve(&mut pot, 0, 6).unwrap();
+    assert_eq!(store(&mut pot, &["x"]), Err(Refused::NoSpace));
+    assert_eq!(reserve(&mut pot, 6, 7), Err(Refused::NoSpace));
+    pot.clear();
+    pot.set_when_full(WhenFull::Evict);
+    assert_eq!(store(&mut pot, &["12345"]), Err(Refused::NoSpace));
+    store(&mut pot, &["123"]).unwrap();
+    // Taking more evicts, completing what was reserved does not.
+    reserve(&mut pot, 6, 7).unwrap();
+    assert_eq!(contents(&pot), "");
+    store(&mut pot, &["12"]).unwrap();
+    let complete = Demand {
+        before: 7,
+        ..Demand::default()
+    };
+    store_with(&mut pot, complete, &[b"123456"]).unwrap();
+    assert_eq!(contents(&pot), "12\n123456\n");
+    assert_eq!((pot.stats().used, pot.stats().reserved), (10, 0));
+}
+
+#[test]
+fn takes_the_longest() {
+    let mut pot = new(MAX_FORTUNE + 1);
+    store(&mut pot, &[&"x".repeat(MAX_FORTUNE)]).unwrap();
     assert_eq!(draw(&mut pot).unwrap().len(), MAX_FORTUNE + 1);
 }
 
 #[test]
 fn short_buffer_moves_nothing() {
-    let mut pot = new(100);
-    store(&mut pot, b"fortune").unwrap();
-    let mut buffer = [0xaa; 7];
-    for len in 0..8 {
-        assert_eq!(pot.draw(&mut buffer[..len]), Drawn::TooLong(8));
+    for order in [Order::Sequential, Order::Random, Order::Shuffle] {
+        let mut pot = new(100);
+        pot.set_order(order);
+        store(&mut pot, &["fortune"]).unwrap();
+        let mut buffer = [0xaa; 7];
+        for len in 0..8 {
+            let drawn = pot.draw(&mut Lot::default(), |_| 0, &mut buffer[..len]);
+            assert_eq!(drawn, Drawn::TooLong(8));
+        }
+        assert_eq!(buffer, [0xaa; 7]);
+        assert_eq!(pot.stats().draws, 0);
+        assert_eq!(draw(&mut pot).unwrap(), "fortune\n");
     }
-    assert_eq!(buffer, [0xaa; 7]);
-    assert_eq!(draw(&mut pot).unwrap(), b"fortune\n");
 }
 
 #[test]
-fn asks_for_a_block_when_it_needs_one() {
-    let mut pot = new(4 * BLOCK_LEN);
+fn a_lot_stands_while_it_can() {
+    let mut pot = new(100);
+    store(&mut pot, &["first", "second", "third"]).unwrap();
+    for order in [Order::Random, Order::Shuffle] {
+        pot.set_order(order);
+        let mut lot = Lot::default();
+        let mut buffer = [0; 7];
+        assert_eq!(pot.draw(&mut lot, |_| 1, &mut []), Drawn::TooLong(7));
+        // Not asked again.
+        let drawn = pot.draw(&mut lot, |_| panic!("a lot was drawn"), &mut buffer);
+        assert_eq!(drawn, Drawn::Bytes(7));
+        assert_eq!(&buffer, b"second\n");
+        // It was drawn in this lap, or is gone: another one.
+        if order == Order::Shuffle {
+            assert_eq!(pot.draw(&mut lot, |n| n - 1, &mut buffer), Drawn::Bytes(6));
+        }
+        pot.clear();
+        store(&mut pot, &["fourth"]).unwrap();
+        assert_eq!(pot.draw(&mut lot, |n| n - 1, &mut buffer), Drawn::Bytes(7));
+        assert_eq!(&buffer, b"fourth\n");
+        pot.clear();
+        store(&mut pot, &["first", "second", "third"]).unwrap();
+    }
+}
+
+#[test]
+fn shuffle_draws_what_comes_in_this_lap() {
+    let mut pot = new(100);
+    pot.set_order(Order::Shuffle);
+    store(&mut pot, &["1", "2", "3"]).unwrap();
+    let mut lap: Vec<_> = (0..2).map(|_| draw(&mut pot).unwrap()).collect();
+    store(&mut pot, &["4"]).unwrap();
+    lap.extend((0..2).map(|_| draw(&mut pot).unwrap()));
+    // The lap is over, but the next one has not begun.
+    store(&mut pot, &["5"]).unwrap();
+    lap.push(draw(&mut pot).unwrap());
+    lap.sort();
+    assert_eq!(lap.concat(), "1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn another_order_starts_a_lap() {
+    let mut pot = new(100);
+    store(&mut pot, &["1", "2", "3"]).unwrap();
+    assert_eq!(draw(&mut pot).unwrap(), "1\n");
+    pot.set_order(Order::Sequential);
+    assert_eq!(draw(&mut pot).unwrap(), "2\n");
+    pot.set_order(Order::Random);
+    pot.set_order(Order::Sequential);
+    assert_eq!(draw(&mut pot).unwrap(), "1\n");
+}
+
+#[test]
+fn asks_for_blocks_and_gives_them_back() {
+    let size = 4 * BLOCK_LEN;
+    let mut pot = new(size);
+    let texts = vec![b"x".as_slice(); 2 * BLOCK_LEN];
+    let whole = Demand {
+        fortunes: texts.len(),
+        bytes: size,
+        ..Demand::default()
+    };
     let mut blocks = 0;
-    let mut stored = 0;
-    loop {
-        match pot.store(b"x") {
-            Ok(()) => stored += 1,
-            Err(Refused::NeedsBlock) => {
-                blocks += 1;
-                assert_eq!(stored, (blocks - 1) * BLOCK_LEN);
-                assert!(pot.add_block(Box::new([0; BLOCK_LEN])).is_none());
-                // A second one, as from somebody who was asked at the same time, comes back.
-                assert!(pot.add_block(Box::new([0; BLOCK_LEN])).is_some());
-            }
-            Err(Refused::NoSpace) => break,
+    while pot.store(whole, texts.iter().copied()) == Err(Refused::NeedsBlock) {
+        assert_eq!(pot.stats().fortunes, 0);
+        blocks += 1;
+        assert!(
+            pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
+                .is_none()
+        );
+    }
+    assert_eq!(blocks, 2);
+    assert_eq!(pot.stats().fortunes as usize, 2 * BLOCK_LEN);
+    assert!(pot.surplus().is_none());
+
+    // What leaves makes room in the index too: at most one block more, since the first one need not be full.
+    pot.set_when_full(WhenFull::Evict);
+    for _ in 0..10 * BLOCK_LEN {
+        if store_counting(&mut pot, b"y", &mut blocks) {
+            pot.surplus();
         }
     }
-    assert_eq!((blocks, stored), (2, 2 * BLOCK_LEN));
-    // Nor does the full pot take one.
-    assert!(pot.add_block(Box::new([0; BLOCK_LEN])).is_some());
+    assert!(blocks <= 3, "{blocks}");
+    assert_eq!(pot.stats().fortunes as usize, 2 * BLOCK_LEN);
+
+    pot.clear();
+    while pot.surplus().is_some() {
+        blocks -= 1;
+    }
+    assert!(blocks <= 1, "{blocks}");
+    store(&mut pot, &["z"]).unwrap();
+    assert_eq!(draw(&mut pot).unwrap(), "z\n");
+}
+
+/// Stores and counts the blocks that it takes; says whether there were any.
+fn store_counting(pot: &mut HostPot, text: &[u8], blocks: &mut usize) -> bool {
+    let demand = Demand {
+        fortunes: 1,
+        bytes: cost(text.len()),
+        ..Demand::default()
+    };
+    let before = *blocks;
+    while pot.store(demand, [text].into_iter()) == Err(Refused::NeedsBlock) {
+        *blocks += 1;
+        assert!(
+            pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
+                .is_none()
+        );
+    }
+    *blocks > before
+}
+
+#[test]
+fn a_full_index_takes_no_block() {
+    let mut pot = new(100);
+    for _ in 0..index_len(100) {
+        assert!(
+            pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
+                .is_none()
+        );
+    }
+    assert!(
+        pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
+            .is_some()
+    );
+    for _ in 0..index_len(100) {
+        assert!(pot.surplus().is_some());
+    }
+    assert!(pot.surplus().is_none());
 }
 
 #[test]
 fn index_is_small() {
-    assert!(size_of::<Block>() <= 12 * BLOCK_LEN);
-    // The places for the blocks of the largest pot.
-    assert_eq!(max_blocks(64 << 20), 32768);
+    assert_eq!(size_of::<Entry>(), 12);
+    assert!(size_of::<Block>() <= 4096);
+    // The places for the blocks of the smallest pot and of the largest.
+    assert_eq!((index_len(1), index_len(64 << 20)), (2, 131_072));
 }

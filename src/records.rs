@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where fortunes end in what is written.
+//!
+//! Two kinds of text come by `write`. `echo` and its like write a fortune and a newline. A fortune file
+//! has fortunes of any number of lines, which lines of just `%` separate, and comes in chunks that end
+//! anywhere. Until the first `%` line is seen on an open file, a write that ends in a newline completes a
+//! fortune; after that only `%` lines do, and the close.
+//!
+//! Pure logic, like the pot, and tested with it on the host.
+
+/// What an open file has to remember between two writes, beside the text that is not complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// A `%` line was seen.
+    separated: bool,
+    /// Where the last line of the unfinished text begins.
+    line: usize,
+}
+
+/// The fortunes that a write completes, in order; after the last one, the rest is what it leaves unfinished.
+///
+/// Some may be empty: nothing between two `%` lines.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    /// What was unfinished and, after that, what was written.
+    text: &'a [u8],
+    /// Where the current fortune begins, and the current line.
+    begin: usize,
+    line: usize,
+    /// Up to here no newline is left.
+    scanned: usize,
+    separated: bool,
+}
+
+impl<'a> Records<'a> {
+    /// What is complete in `text`, of which the first `unfinished` bytes were left by earlier writes together
+    /// with `progress`.
+    pub fn new(text: &'a [u8], unfinished: usize, progress: Progress) -> Self {
+        Self {
+            text,
+            begin: 0,
+            line: progress.line,
+            scanned: unfinished,
+            separated: progress.separated,
+        }
+    }
+
+    /// What is unfinished, when there are no more records, and what to remember with it.
+    pub fn rest(&self) -> (&'a [u8], Progress) {
+        let progress = Progress {
+            separated: self.separated,
+            line: self.line.wrapping_sub(self.begin),
+        };
+        (self.text.get(self.begin..).unwrap_or_default(), progress)
+    }
+
+    fn slice(&self, to: usize) -> &'a [u8] {
+        self.text.get(self.begin..to).unwrap_or_default()
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut rest = self.scanned..self.text.len();
+        while let Some(newline) = rest.find(|&at| self.text.get(at) == Some(&b'\n')) {
+            let line = self.line;
+            let is_separator = self.text.get(line..newline) == Some(b"%".as_slice());
+            self.line = newline.wrapping_add(1);
+            self.scanned = self.line;
+            if is_separator {
+                let record = self.slice(line);
+                self.separated = true;
+                self.begin = self.line;
+                return Some(without_newline(record));
+            }
+        }
+        self.scanned = self.text.len();
+        if self.separated || self.line != self.scanned || self.begin == self.scanned {
+            return None;
+        }
+        let record = self.slice(self.scanned);
+        self.begin = self.scanned;
+        Some(without_newline(record))
+    }
+}
+
+/// The fortune that is stored if the file is closed now, with `unfinished` left; an empty one is none.
+pub fn at_close(unfinished: &[u8], progress: Progress) -> &[u8] {
+    let text = match unfinished.split_at_checked(progress.line) {
+        Some((before, b"%")) => before,
+        _ => unfinished,
+    };
+    without_newline(text)
+}
+
+fn without_newline(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
