@@ -11,23 +11,50 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// A test: a name, `group.what_it_shows`, and a function that panics if it is not so.
-pub(crate) type Test = (&'static str, fn());
+/// A test.
+pub(crate) struct Test {
+    /// `group.what_it_shows`
+    pub(crate) name: &'static str,
+    /// The sentences of the README that it shows, such as `R3`.
+    pub(crate) sentences: &'static [&'static str],
+    /// Panics if it is not so.
+    pub(crate) run: fn(),
+}
 
-/// Makes the list of the tests of a module: their names are those of its functions.
+impl Test {
+    /// Whether it is chosen: by the beginning of its name, or by a sentence.
+    fn is(&self, pattern: &str) -> bool {
+        self.name.starts_with(pattern) || self.sentences.contains(&pattern)
+    }
+}
+
+/// Makes the list of the tests of a module: their names are those of its functions, and those of the sentences
+/// stand in brackets.
 #[macro_export]
 macro_rules! tests {
-    ($group:ident: $($name:ident),* $(,)?) => {
-        pub(crate) const TESTS: &[$crate::ktap::Test] =
-            &[$((concat!(stringify!($group), ".", stringify!($name)), $name)),*];
+    ($group:ident: $($name:ident $([$($sentence:ident)*])?),* $(,)?) => {
+        pub(crate) const TESTS: &[$crate::ktap::Test] = &[$($crate::ktap::Test {
+            name: concat!(stringify!($group), ".", stringify!($name)),
+            sentences: &[$($(stringify!($sentence)),*)?],
+            run: $name,
+        }),*];
     };
 }
 
-/// Runs the tests whose names begin with one of `patterns`, or all if there are none.
-pub(crate) fn run(tests: &[Test], patterns: &[&str]) -> ExitCode {
+/// What the tests have to show beside their results.
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Shows a line with the result of the test that runs, also if it passes.
+pub(crate) fn note(line: String) {
+    NOTES.lock().unwrap().push(line);
+}
+
+/// Runs the tests that one of `patterns` chooses, or all if there are none.
+pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
     let chosen: Vec<&Test> = tests
         .iter()
-        .filter(|(name, _)| patterns.is_empty() || patterns.iter().any(|p| name.starts_with(p)))
+        .copied()
+        .filter(|test| patterns.is_empty() || patterns.iter().any(|pattern| test.is(pattern)))
         .collect();
     println!("KTAP version 1");
     println!("1..{}", chosen.len());
@@ -40,10 +67,13 @@ pub(crate) fn run(tests: &[Test], patterns: &[&str]) -> ExitCode {
     }));
 
     let mut failed = false;
-    for (number, (name, test)) in chosen.iter().enumerate() {
-        log(&format!("test {name}"));
-        let passed = panic::catch_unwind(AssertUnwindSafe(test)).is_ok();
+    for (number, test) in chosen.iter().enumerate() {
+        log(&format!("test {}", test.name));
+        let passed = panic::catch_unwind(AssertUnwindSafe(test.run)).is_ok();
         let said = std::mem::take(&mut *said.lock().unwrap());
+        for line in NOTES.lock().unwrap().drain(..) {
+            println!("# {line}");
+        }
         if !passed {
             failed = true;
             for line in said.lines() {
@@ -51,7 +81,8 @@ pub(crate) fn run(tests: &[Test], patterns: &[&str]) -> ExitCode {
             }
         }
         let not = if passed { "" } else { "not " };
-        println!("{not}ok {} {name}", number + 1);
+        let sentences: String = test.sentences.iter().map(|id| format!(" [{id}]")).collect();
+        println!("{not}ok {} {}{sentences}", number + 1, test.name);
     }
     if failed {
         ExitCode::FAILURE
@@ -63,6 +94,6 @@ pub(crate) fn run(tests: &[Test], patterns: &[&str]) -> ExitCode {
 /// Writes a line to the kernel log, so that one can tell what the kernel said during which test.
 pub(crate) fn log(line: &str) {
     let kmsg = fs::OpenOptions::new().write(true).open("/dev/kmsg");
-    kmsg.and_then(|mut kmsg| kmsg.write_all(format!("<6>guest: {line}").as_bytes()))
+    kmsg.and_then(|mut kmsg| kmsg.write_all(format!("<6>guest: {line}\n").as_bytes()))
         .expect("/dev/kmsg takes a line");
 }

@@ -2,7 +2,7 @@
 
 //! insmod: the parameter, the file that appears, and a second time.
 
-use crate::module::{FORTUNE, Module, assert_cat, echo, store};
+use crate::module::{FORTUNE, KernelLog, Module, assert_cat, echo, stat as stats_line, store};
 use nix::{
     errno::Errno,
     sys::stat::{Mode, SFlag, stat},
@@ -10,9 +10,9 @@ use nix::{
 use std::path::Path;
 
 crate::tests!(loading:
-    file_appears_and_goes,
-    pot_size_from_1_to_64_mib,
-    bad_parameters,
+    file_appears_and_goes [F1],
+    pot_size_from_1_to_64_mib [P1],
+    bad_parameters [P2],
     second_insmod,
 );
 
@@ -34,6 +34,10 @@ fn pot_size_from_1_to_64_mib() {
         assert_cat("");
         module.unload();
     }
+    // The default is a page.
+    let module = Module::load("");
+    assert_eq!(stats_line("pot_size"), 4096);
+    module.unload();
     let _module = Module::load("pot_size=67108864");
     echo("as large as can be");
     assert_cat("as large as can be\n");
@@ -50,8 +54,17 @@ fn bad_parameters() {
         "pot_size=4k",
         "pot_size=many",
     ] {
+        let log = KernelLog::new();
         let error = Module::try_load(parameter).map(drop);
         assert_eq!(error, Err(Errno::EINVAL), "{parameter}");
+        // What is no number does not reach the module: the module loader says so.
+        let said = log.said();
+        assert_eq!(said.len(), 1, "{said:?}");
+        let ours = said[0].starts_with("fortune: pot_size=");
+        assert!(
+            ours || said[0].contains("invalid for parameter `pot_size'"),
+            "{said:?}"
+        );
         assert!(!Path::new(FORTUNE).exists(), "{parameter}");
     }
     // The module loader refuses to set it twice.

@@ -8,10 +8,16 @@ mod memory;
 mod module;
 mod transcript;
 
+mod calls;
+mod classic;
+mod control;
+mod files;
 mod loading;
 mod others;
+mod permissions;
 mod proc_fs;
 mod reads;
+mod tools;
 mod unloading;
 mod writes;
 
@@ -26,18 +32,29 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["play"] => transcript::play(),
         ["test", patterns @ ..] => {
-            let mut tests = Vec::new();
-            tests.extend(transcript::TESTS);
-            tests.extend(loading::TESTS);
-            tests.extend(reads::TESTS);
-            tests.extend(writes::TESTS);
-            tests.extend(others::TESTS);
-            tests.extend(unloading::TESTS);
-            tests.extend(proc_fs::TESTS);
+            let groups = [
+                transcript::TESTS,
+                loading::TESTS,
+                reads::TESTS,
+                writes::TESTS,
+                files::TESTS,
+                control::TESTS,
+                calls::TESTS,
+                permissions::TESTS,
+                classic::TESTS,
+                others::TESTS,
+                unloading::TESTS,
+                tools::TESTS,
+                proc_fs::TESTS,
+            ];
+            let tests: Vec<_> = groups.into_iter().flatten().collect();
             ktap::run(&tests, patterns)
         }
+        ["classic", words @ ..] => classic::catch(words),
         _ => {
-            eprintln!("usage: guest play | guest test [PATTERN…]");
+            eprintln!(
+                "usage: guest play | guest test [PATTERN…] | guest classic [fortune] NUMBER…"
+            );
             ExitCode::from(2)
         }
     }

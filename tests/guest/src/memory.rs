@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that is not all there, and memory that a 32-bit program could have.
+//! Memory that is not all there, or not yet, and memory that a 32-bit program could have.
 
 use nix::{
     errno::Errno,
     sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap},
+    unistd::read,
 };
 use std::{
     arch::asm,
     num::NonZero,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
     ptr::NonNull,
 };
 
@@ -47,6 +48,71 @@ impl Drop for HalfMapped {
     }
 }
 
+/// A page whose first access stalls until [`Stall::let_go`]: the fault is served by user space
+/// (Documentation/admin-guide/mm/userfaultfd.rst).
+pub(crate) struct Stall {
+    faults: OwnedFd,
+    page: NonNull<libc::c_void>,
+}
+
+impl Stall {
+    const PAGE: usize = 4096;
+    const API: libc::c_ulong = 0xc018_aa3f;
+    const REGISTER: libc::c_ulong = 0xc020_aa00;
+    const ZEROPAGE: libc::c_ulong = 0xc020_aa04;
+
+    pub(crate) fn new() -> Self {
+        // SAFETY: There are no pointers, and the descriptor that is returned is nobody else's.
+        let faults = unsafe {
+            let fd = Errno::result(libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC));
+            OwnedFd::from_raw_fd(fd.expect("userfaultfd") as i32)
+        };
+        let page = anonymous(Self::PAGE, MapFlags::empty());
+        let this = Self { faults, page };
+        // struct uffdio_api: version, features asked for, and those there are.
+        this.ioctl(Self::API, &mut [0xaa, 0, 0]);
+        // struct uffdio_register: the range, the mode (missing pages), and what can be done then.
+        this.ioctl(
+            Self::REGISTER,
+            &mut [this.address(), Self::PAGE as u64, 1, 0],
+        );
+        this
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.page.as_ptr() as u64
+    }
+
+    fn ioctl(&self, cmd: libc::c_ulong, argument: &mut [u64]) {
+        // SAFETY: The arguments of all three are as large as their numbers say.
+        let done = unsafe { libc::ioctl(self.faults.as_raw_fd(), cmd, argument.as_mut_ptr()) };
+        Errno::result(done).unwrap_or_else(|error| panic!("ioctl {cmd:x}: {error}"));
+    }
+
+    /// Waits until somebody has run into the page.
+    pub(crate) fn wait(&self) {
+        // struct uffd_msg
+        let mut message = [0; 32];
+        assert_eq!(read(&self.faults, &mut message), Ok(32));
+        assert_eq!(message[0], 0x12, "UFFD_EVENT_PAGEFAULT");
+    }
+
+    /// Puts zeroes there.
+    pub(crate) fn let_go(&self) {
+        self.ioctl(
+            Self::ZEROPAGE,
+            &mut [self.address(), Self::PAGE as u64, 0, 0],
+        );
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        // SAFETY: The page was mapped in `new`, and nobody uses it any more.
+        unsafe { munmap(self.page, Self::PAGE) }.unwrap();
+    }
+}
+
 /// `read` to an address that need not be good.
 pub(crate) fn read_to(file: impl AsFd, to: *mut libc::c_void, len: usize) -> Result<usize, Errno> {
     let fd = file.as_fd().as_raw_fd();
@@ -55,67 +121,80 @@ pub(crate) fn read_to(file: impl AsFd, to: *mut libc::c_void, len: usize) -> Res
     Errno::result(count).map(|count| count as usize)
 }
 
-/// A page of memory below 4 GiB, where a 32-bit program has its own.
+/// Memory below 4 GiB, where a 32-bit program has its own.
 pub(crate) struct Low {
-    page: NonNull<libc::c_void>,
+    memory: NonNull<libc::c_void>,
     len: usize,
 }
 
 impl Low {
     pub(crate) fn new(len: usize) -> Self {
-        assert!(len <= 4096);
-        let page = anonymous(4096, MapFlags::MAP_32BIT);
-        Self { page, len }
+        let memory = anonymous(len, MapFlags::MAP_32BIT);
+        Self { memory, len }
     }
 
     pub(crate) fn address(&self) -> u32 {
-        u32::try_from(self.page.as_ptr() as usize).expect("MAP_32BIT")
+        u32::try_from(self.memory.as_ptr() as usize).expect("MAP_32BIT")
     }
 
+    /// Writes to its beginning.
     pub(crate) fn write(&self, bytes: &[u8]) {
         assert!(bytes.len() <= self.len);
-        // SAFETY: The page is ours and large enough, and no reference to it is around.
+        // SAFETY: The memory is ours and large enough, and no reference to it is around.
         unsafe {
-            self.page
+            self.memory
                 .cast::<u8>()
                 .copy_from(NonNull::from(bytes).cast(), bytes.len())
         };
     }
 
-    pub(crate) fn read(&self) -> Vec<u8> {
-        // SAFETY: The page is ours and initialised, and nobody writes to it now.
-        unsafe { std::slice::from_raw_parts(self.page.cast::<u8>().as_ptr(), self.len) }.to_vec()
-    }
-
-    /// `ioctl` as a 32-bit program calls it, by `int 0x80`.
-    pub(crate) fn ioctl32(&self, fd: i32, cmd: libc::c_ulong, arg: u32) -> Result<i32, Errno> {
-        const NR_IOCTL: u64 = 54;
-        let result: i64;
-        // SAFETY: The kernel checks the address. This entry into the kernel changes rax, and may change r8
-        // to r11. rbx, which LLVM keeps for itself, is put back.
-        unsafe {
-            asm!(
-                "xchg rbx, {fd}",
-                "int 0x80",
-                "xchg rbx, {fd}",
-                fd = inout(reg) fd as u64 => _,
-                inout("rax") NR_IOCTL => result,
-                in("rcx") cmd,
-                in("rdx") u64::from(arg),
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-            );
-        }
-        match result as i32 {
-            error @ -4095..0 => Err(Errno::from_raw(-error)),
-            result => Ok(result),
-        }
+    /// Reads the first `len` bytes.
+    pub(crate) fn read(&self, len: usize) -> Vec<u8> {
+        assert!(len <= self.len);
+        // SAFETY: The memory is ours and initialised, and nobody writes to it now.
+        unsafe { std::slice::from_raw_parts(self.memory.cast::<u8>().as_ptr(), len) }.to_vec()
     }
 }
 
 impl Drop for Low {
     fn drop(&mut self) {
-        // SAFETY: The page was mapped in `new`, and all references are gone.
-        unsafe { munmap(self.page, 4096) }.unwrap();
+        // SAFETY: The memory was mapped in `new`, and all references are gone.
+        unsafe { munmap(self.memory, self.len) }.unwrap();
+    }
+}
+
+/// A system call as a 32-bit program makes it, by `int 0x80`.
+///
+/// # Safety
+///
+/// As for [`libc::syscall`], with the numbers and structures of 32-bit programs.
+pub(crate) unsafe fn int80(number: u32, arguments: [u32; 6]) -> Result<i64, Errno> {
+    let [first, second, third, fourth, fifth, sixth] = arguments.map(u64::from);
+    let result: u64;
+    // SAFETY: By the precondition. This entry into the kernel changes rax, and may change r8 to r11. rbx and
+    // rbp, which LLVM keeps for itself, are put back.
+    unsafe {
+        asm!(
+            "push rbp",
+            "push rbx",
+            "mov rbx, r8",
+            "mov rbp, r9",
+            "int 0x80",
+            "pop rbx",
+            "pop rbp",
+            inout("rax") u64::from(number) => result,
+            inout("r8") first => _,
+            in("rcx") second,
+            in("rdx") third,
+            in("rsi") fourth,
+            in("rdi") fifth,
+            inout("r9") sixth => _,
+            out("r10") _, out("r11") _,
+        );
+    }
+    match result as i32 {
+        error @ -4095..0 => Err(Errno::from_raw(-error)),
+        result => Ok(result.into()),
     }
 }
 
@@ -124,4 +203,15 @@ fn anonymous(len: usize, flags: MapFlags) -> NonNull<libc::c_void> {
     let len = NonZero::new(len).expect("not of size 0");
     // SAFETY: New memory at an address of the kernel's choice is nobody's yet.
     unsafe { mmap_anonymous(None, len, both, MapFlags::MAP_PRIVATE | flags) }.unwrap()
+}
+
+/// `write` from an address that need not be good.
+pub(crate) fn write_from(
+    file: impl AsFd,
+    from: *const libc::c_void,
+    len: usize,
+) -> Result<usize, Errno> {
+    // SAFETY: The kernel checks the address.
+    let count = unsafe { libc::write(file.as_fd().as_raw_fd(), from, len) };
+    Errno::result(count).map(|count| count as usize)
 }

@@ -4,16 +4,24 @@
 
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module},
+    sys::stat::Mode,
+    unistd::{Whence, lseek, read},
 };
 use std::{
+    collections::BTreeMap,
     ffi::CString,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::Read,
+    os::fd::OwnedFd,
 };
 
 /// The file under test.
 pub(crate) const FORTUNE: &str = "/proc/fortune";
+
+/// The directory beside it.
+pub(crate) const CONTROL: &str = "/proc/driver/fortune";
 
 /// A module, loaded; unloaded when it is dropped.
 pub(crate) struct Module(&'static str);
@@ -99,8 +107,87 @@ pub(crate) fn cat() -> Vec<u8> {
     bytes
 }
 
+/// Reads a file of [`CONTROL`].
+pub(crate) fn control(name: &str) -> String {
+    fs::read_to_string(format!("{CONTROL}/{name}"))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Writes to a file of [`CONTROL`], by one write.
+pub(crate) fn set(name: &str, text: &str) -> Result<usize, Errno> {
+    let path = format!("{CONTROL}/{name}");
+    let file = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("it opens for writing");
+    nix::unistd::write(&file, text.as_bytes())
+}
+
+/// What `cat /proc/driver/fortune/pot` prints.
+pub(crate) fn pot() -> Vec<u8> {
+    fs::read(format!("{CONTROL}/pot")).expect("the pot reads")
+}
+
+/// The fortunes in the pot, as `pot` shows them.
+#[track_caller]
+pub(crate) fn assert_pot(fortunes: &[&str]) {
+    let mut expected: String = fortunes.iter().map(|text| format!("{text}\n%\n")).collect();
+    if !expected.is_empty() {
+        expected.insert_str(0, "%\n");
+    }
+    assert_eq!(String::from_utf8_lossy(&pot()), expected);
+}
+
+/// The lines of `stats`, by name.
+pub(crate) fn stats() -> BTreeMap<String, u64> {
+    let text = control("stats");
+    let line = |line: &str| {
+        let (name, value) = line.split_once(' ')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    let lines: Option<BTreeMap<_, _>> = text.lines().map(line).collect();
+    lines.unwrap_or_else(|| panic!("stats reads {text:?}"))
+}
+
+/// One line of `stats`.
+pub(crate) fn stat(name: &str) -> u64 {
+    stats()[name]
+}
+
 /// What [`cat`] prints, as text.
 #[track_caller]
 pub(crate) fn assert_cat(text: &str) {
     assert_eq!(String::from_utf8_lossy(&cat()), text);
+}
+
+/// The kernel log from now on.
+pub(crate) struct KernelLog(OwnedFd);
+
+impl KernelLog {
+    pub(crate) fn new() -> Self {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let log = nix::fcntl::open("/dev/kmsg", flags, Mode::empty()).expect("/dev/kmsg opens");
+        lseek(&log, 0, Whence::SeekEnd).expect("/dev/kmsg has an end");
+        Self(log)
+    }
+
+    /// The lines since it was made, or asked last.
+    pub(crate) fn said(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut record = [0; 8192];
+        // Each read returns one record: numbers, a semicolon, the line, and more lines with what belongs to it.
+        loop {
+            match read(&self.0, &mut record) {
+                Ok(count) => {
+                    let record = String::from_utf8_lossy(&record[..count]);
+                    let line = record.split_once(';').map_or(&*record, |(_, line)| line);
+                    lines.extend(line.lines().next().map(str::to_owned));
+                }
+                Err(Errno::EPIPE) => lines.push("more than the log takes".to_owned()),
+                Err(Errno::EAGAIN) => break,
+                Err(error) => panic!("/dev/kmsg: {error}"),
+            }
+        }
+        lines
+    }
 }

@@ -2,101 +2,31 @@
 
 //! What one user of /proc/fortune can do to the others: nothing.
 
-use crate::module::{FORTUNE, Module, assert_cat, cat, echo, open, store};
+use crate::{
+    memory::Stall,
+    module::{FORTUNE, KernelLog, Module, assert_cat, cat, echo, open, set, store},
+};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, SpliceFFlags, splice},
+    fcntl::{SpliceFFlags, splice},
     mount::{MsFlags, mount, umount},
-    sys::{
-        mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
-        stat::Mode,
-    },
-    unistd::{Whence, lseek, pipe, read},
+    unistd::{Whence, lseek, pipe, write},
 };
 use std::{
     fs::{self, File},
     io::Read,
-    num::NonZero,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::AsRawFd,
     path::Path,
-    ptr::NonNull,
     thread,
 };
 
 crate::tests!(others:
-    stalled_reader,
-    stalled_writer,
-    memory_is_charged,
-    nothing_is_logged,
+    stalled_reader [O1],
+    stalled_writer [O1],
+    memory_is_charged [O2],
+    memory_is_bounded [O2],
+    nothing_is_logged [O3],
 );
-
-/// A page whose first access stalls until [`Stall::let_go`]: the fault is served by user space
-/// (Documentation/admin-guide/mm/userfaultfd.rst).
-struct Stall {
-    faults: OwnedFd,
-    page: NonNull<libc::c_void>,
-}
-
-impl Stall {
-    const PAGE: usize = 4096;
-    const API: libc::c_ulong = 0xc018_aa3f;
-    const REGISTER: libc::c_ulong = 0xc020_aa00;
-    const ZEROPAGE: libc::c_ulong = 0xc020_aa04;
-
-    fn new() -> Self {
-        // SAFETY: There are no pointers, and the descriptor that is returned is nobody else's.
-        let faults = unsafe {
-            let fd = Errno::result(libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC));
-            OwnedFd::from_raw_fd(fd.expect("userfaultfd") as i32)
-        };
-        let size = NonZero::new(Self::PAGE).unwrap();
-        let both = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: New memory at an address of the kernel's choice is nobody's yet.
-        let page = unsafe { mmap_anonymous(None, size, both, MapFlags::MAP_PRIVATE) }.unwrap();
-        let this = Self { faults, page };
-        // struct uffdio_api: version, features asked for, and those there are.
-        this.ioctl(Self::API, &mut [0xaa, 0, 0]);
-        // struct uffdio_register: the range, the mode (missing pages), and what can be done then.
-        this.ioctl(
-            Self::REGISTER,
-            &mut [this.address(), Self::PAGE as u64, 1, 0],
-        );
-        this
-    }
-
-    fn address(&self) -> u64 {
-        self.page.as_ptr() as u64
-    }
-
-    fn ioctl(&self, cmd: libc::c_ulong, argument: &mut [u64]) {
-        // SAFETY: The arguments of all three are as large as their numbers say.
-        let done = unsafe { libc::ioctl(self.faults.as_raw_fd(), cmd, argument.as_mut_ptr()) };
-        Errno::result(done).unwrap_or_else(|error| panic!("ioctl {cmd:x}: {error}"));
-    }
-
-    /// Waits until somebody has run into the page.
-    fn wait(&self) {
-        // struct uffd_msg
-        let mut message = [0; 32];
-        assert_eq!(read(&self.faults, &mut message), Ok(32));
-        assert_eq!(message[0], 0x12, "UFFD_EVENT_PAGEFAULT");
-    }
-
-    /// Puts zeroes there.
-    fn let_go(&self) {
-        self.ioctl(
-            Self::ZEROPAGE,
-            &mut [self.address(), Self::PAGE as u64, 0, 0],
-        );
-    }
-}
-
-impl Drop for Stall {
-    fn drop(&mut self) {
-        // SAFETY: The page was mapped in `new`, and nobody uses it any more.
-        unsafe { munmap(self.page, Self::PAGE) }.unwrap();
-    }
-}
 
 /// What others do meanwhile: draw and store, a thousand times each.
 fn others_go_on() {
@@ -144,29 +74,51 @@ fn stalled_writer() {
     assert_eq!(stored.count(), 1);
 }
 
+/// A memory cgroup that this process is in, until it is dropped.
+struct Group;
+
+impl Group {
+    const ALL: &str = "/run/cgroup";
+    const OURS: &str = "/run/cgroup/ours";
+
+    fn enter() -> Self {
+        fs::create_dir_all(Self::ALL).unwrap();
+        mount(
+            Some("cgroup2"),
+            Self::ALL,
+            Some("cgroup2"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .unwrap();
+        fs::write(format!("{}/cgroup.subtree_control", Self::ALL), "+memory").unwrap();
+        fs::create_dir(Self::OURS).unwrap();
+        fs::write(format!("{}/cgroup.procs", Self::OURS), "0").unwrap();
+        Self
+    }
+
+    /// How many bytes of kernel memory it is charged for.
+    fn charged(&self) -> usize {
+        let stat = fs::read_to_string(format!("{}/memory.stat", Self::OURS)).unwrap();
+        let kernel = stat.lines().find_map(|line| line.strip_prefix("kernel "));
+        kernel.unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        fs::write(format!("{}/cgroup.procs", Self::ALL), "0").unwrap();
+        fs::remove_dir(Self::OURS).unwrap();
+        umount(Self::ALL).unwrap();
+    }
+}
+
 fn memory_is_charged() {
     const FILES: usize = 200;
-    let group = Path::new("/run/cgroup/readers");
-    fs::create_dir_all("/run/cgroup").unwrap();
-    mount(
-        Some("cgroup2"),
-        "/run/cgroup",
-        Some("cgroup2"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .unwrap();
-    fs::write("/run/cgroup/cgroup.subtree_control", "+memory").unwrap();
-    fs::create_dir(group).unwrap();
-    let current = || -> usize {
-        let text = fs::read_to_string(group.join("memory.current")).unwrap();
-        text.trim_end().parse().unwrap()
-    };
-
     let module = Module::load("pot_size=1000000");
     store(&[b'x'; 65536]).unwrap();
-    fs::write(group.join("cgroup.procs"), "0").unwrap();
-    let before = current();
+    let group = Group::enter();
+    let before = group.charged();
     let files: Vec<File> = (0..FILES)
         .map(|_| {
             let mut file = open();
@@ -175,28 +127,48 @@ fn memory_is_charged() {
         })
         .collect();
     // Each open file holds the fortune that it has drawn.
-    let charged = current() - before;
+    let charged = group.charged() - before;
     assert!(charged >= FILES * 65536, "{charged}");
     drop(files);
-    let left = current().saturating_sub(before);
+    let left = group.charged().saturating_sub(before);
     assert!(left < FILES * 65536 / 10, "{left}");
 
-    fs::write("/run/cgroup/cgroup.procs", "0").unwrap();
+    // The index is charged to who makes it grow.
+    let before = group.charged();
+    store("%\nx\n".repeat(100_000).as_bytes()).unwrap();
+    let charged = group.charged() - before;
+    assert!(charged >= 100_000 * 12, "{charged}");
+    assert!(charged < 100_000 * 13, "{charged}");
+    set("clear", "1").unwrap();
+    let left = group.charged().saturating_sub(before);
+    assert!(left < 100_000, "{left}");
     module.unload();
-    fs::remove_dir(group).unwrap();
-    umount("/run/cgroup").unwrap();
+}
+
+fn memory_is_bounded() {
+    const FILES: usize = 40;
+    /// Two fortunes, which the kernel's allocator may round up to 128 KiB each, and what else a file has.
+    const EACH: usize = (2 * 128 + 4) << 10;
+    let _module = Module::load("pot_size=4000000");
+    store(&[b'x'; 65536]).unwrap();
+    let group = Group::enter();
+    let before = group.charged();
+    let files: Vec<File> = (0..FILES).map(|_| open()).collect();
+    for mut file in &files {
+        assert_eq!(file.read(&mut [0; 10]).unwrap(), 10);
+        // As much as can be unfinished, and after that as much as a write may bring.
+        assert_eq!(write(file, &[b'y'; 65536]), Ok(65536));
+        assert_eq!(write(file, &vec![b'z'; 8_000_000]), Err(Errno::ENOSPC));
+        assert_eq!(write(file, b"\n%"), Ok(2));
+    }
+    let charged = group.charged() - before;
+    assert!(charged <= FILES * EACH, "{charged}");
 }
 
 fn nothing_is_logged() {
     let _module = Module::load("pot_size=10");
     echo("123456789");
-    let log = nix::fcntl::open(
-        "/dev/kmsg",
-        OFlag::O_RDONLY | OFlag::O_NONBLOCK,
-        Mode::empty(),
-    );
-    let log = log.unwrap();
-    lseek(&log, 0, Whence::SeekEnd).unwrap();
+    let log = KernelLog::new();
     let file = open();
     let (from_pipe, _to_pipe) = pipe().unwrap();
     for _ in 0..10_000 {
@@ -217,9 +189,6 @@ fn nothing_is_logged() {
         assert_eq!(results, [-1, -1]);
     }
     assert_cat("123456789\n");
-    let mut line = [0; 1000];
-    let said =
-        read(&log, &mut line).map(|count| String::from_utf8_lossy(&line[..count]).into_owned());
-    assert_eq!(said, Err(Errno::EAGAIN));
+    assert_eq!(log.said(), [""; 0]);
     assert!(Path::new(FORTUNE).exists());
 }

@@ -3,7 +3,7 @@
 //! The procfs API, by tests/proc_fs/proc_fs_test.rs, which has an entry of every kind.
 
 use crate::{
-    memory::{HalfMapped, Low, read_to},
+    memory::{HalfMapped, Low, int80, read_to},
     module::Module,
 };
 use nix::{
@@ -456,17 +456,22 @@ fn ioctl_of_32_bits() {
     let file = rw("memory");
     // Memory that a 32-bit program could have.
     let low = Low::new(8);
-    let call = |cmd, arg: u32| low.ioctl32(file.as_raw_fd(), cmd, arg);
+    let ioctl = |file: &File, cmd, arg| {
+        const NR_IOCTL: u32 = 54;
+        // SAFETY: The kernel checks the address; behind it are eight bytes.
+        unsafe { int80(NR_IOCTL, [file.as_raw_fd() as u32, cmd, arg, 0, 0, 0]) }
+    };
+    let call = |cmd: libc::c_ulong, arg| ioctl(&file, cmd as u32, arg);
     low.write(&0x1122_3344_5566_7788_u64.to_ne_bytes());
     assert_eq!(call(LEN, 0), Ok(4096));
     assert_eq!(call(SET, low.address()), Ok(0));
     low.write(&[0; 8]);
     assert_eq!(call(GET, low.address()), Ok(0));
-    assert_eq!(low.read(), 0x1122_3344_5566_7788_u64.to_ne_bytes());
+    assert_eq!(low.read(8), 0x1122_3344_5566_7788_u64.to_ne_bytes());
     assert_eq!(call(GET, 0), Err(Errno::EFAULT));
     assert_eq!(call(0x7004, 0), Err(Errno::ENOTTY));
     let bare = rw("bare");
-    assert_eq!(low.ioctl32(bare.as_raw_fd(), LEN, 0), Err(Errno::ENOTTY));
+    assert_eq!(ioctl(&bare, LEN as u32, 0), Err(Errno::ENOTTY));
 }
 
 fn map() {

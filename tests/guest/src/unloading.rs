@@ -2,20 +2,31 @@
 
 //! rmmod, with descriptors still open, and what they answer afterwards.
 
-use crate::module::{Module, assert_cat, echo, open};
+use crate::{
+    memory::{Stall, read_to},
+    module::{FORTUNE, KernelLog, Module, assert_cat, cat, echo, open, set, store},
+};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::uio::{pread, pwrite},
     unistd::{Whence, lseek, read, write},
 };
-use std::os::fd::{AsFd, AsRawFd};
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd},
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 crate::tests!(unloading:
-    open_descriptors_do_not_hold_it,
-    dead_descriptors_answer,
-    a_new_module_is_another,
-    many_open_descriptors,
+    open_descriptors_do_not_hold_it [U1],
+    a_stalled_call_does [U1],
+    dead_descriptors_answer [U2],
+    a_new_module_is_another [U2],
+    many_open_descriptors [U1 U2],
+    nothing_is_left [U3],
 );
 
 fn open_descriptors_do_not_hold_it() {
@@ -26,6 +37,25 @@ fn open_descriptors_do_not_hold_it() {
     assert_eq!(read(&half_read, &mut [0; 2]), Ok(2));
     assert_eq!(module.try_unload(), Ok(()));
     drop((unread, half_read));
+}
+
+fn a_stalled_call_does() {
+    let module = Module::load("");
+    echo("one");
+    let stall = Stall::new();
+    let (address, file) = (stall.address(), open());
+    let reader = thread::spawn(move || read_to(&file, address as *mut libc::c_void, 10));
+    stall.wait();
+    let remover = thread::spawn(move || module.unload());
+    // No more calls get in, but the one that is there is waited for.
+    while Path::new(FORTUNE).exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(Duration::from_millis(100));
+    assert!(!remover.is_finished());
+    stall.let_go();
+    assert_eq!(reader.join().unwrap(), Ok(4));
+    remover.join().unwrap();
 }
 
 fn dead_descriptors_answer() {
@@ -84,4 +114,52 @@ fn many_open_descriptors() {
     for file in &files {
         assert_eq!(read(file, &mut [0; 2]), Err(Errno::EIO));
     }
+}
+
+/// Kernel memory in use, in KiB, of the kinds that the module takes.
+fn kernel_memory() -> i64 {
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    let info = fs::read_to_string("/proc/meminfo").unwrap();
+    let lines = info.lines().filter(|line| {
+        ["Slab:", "VmallocUsed:", "Percpu:"]
+            .iter()
+            .any(|name| line.starts_with(name))
+    });
+    lines
+        .map(|line| {
+            line.split_whitespace()
+                .nth(1)
+                .unwrap()
+                .parse::<i64>()
+                .unwrap()
+        })
+        .sum()
+}
+
+fn nothing_is_left() {
+    // Fortunes drawn, fortunes unfinished, blocks of the index, files still open: a module's life, with 2 MiB
+    // in it.
+    let live = || {
+        let module = Module::load("pot_size=1000000");
+        set("when_full", "evict").unwrap();
+        let files: Vec<_> = (0..20).map(|_| open()).collect();
+        for file in &files {
+            write(file, &[b'x'; 50000]).unwrap();
+            write(file, b"\n").unwrap();
+            assert_eq!(read(file, &mut [0; 10]), Ok(10));
+            write(file, b"unfinished").unwrap();
+        }
+        store("%\nx\n".repeat(100_000).as_bytes()).unwrap();
+        set("order", "shuffle").unwrap();
+        cat();
+        module.unload();
+        drop(files);
+    };
+    (0..3).for_each(|_| live());
+    let before = kernel_memory();
+    let log = KernelLog::new();
+    (0..20).for_each(|_| live());
+    assert_eq!(log.said(), [""; 0]);
+    let grown = kernel_memory() - before;
+    assert!(grown < 1024, "{grown} KiB");
 }

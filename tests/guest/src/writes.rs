@@ -2,43 +2,34 @@
 
 //! Writing /proc/fortune.
 
-use crate::module::{FORTUNE, Module, assert_cat, cat, echo, open, store};
+use crate::{
+    memory::write_from,
+    module::{FORTUNE, Module, assert_cat, cat, echo, open, store},
+};
 use nix::{
     errno::Errno,
     sys::uio::{pwrite, writev},
     unistd::{Whence, lseek, read, write},
 };
-use std::{
-    fs::{File, OpenOptions},
-    io::IoSlice,
-    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
-    process::Command,
-};
+use std::{fs::OpenOptions, io::IoSlice, os::unix::fs::OpenOptionsExt, process::Command};
 
 crate::tests!(writes:
-    no_newline,
-    one_newline_is_not_part_of_the_fortune,
-    empty_fortunes_are_skipped,
-    any_byte,
-    full_to_the_byte,
-    more_than_fits_changes_nothing,
-    longest_fortune,
-    far_too_long,
-    zero_length,
-    bad_pointer,
-    position_is_not_used,
-    truncate_and_append,
-    each_segment_of_writev,
-    many_fortunes,
-    at_once,
+    no_newline [W2 W3],
+    one_newline_is_not_part_of_the_fortune [W3],
+    empty_fortunes_are_skipped [W5],
+    any_byte [P4],
+    full_to_the_byte [P3],
+    more_than_fits_changes_nothing [W1 W13],
+    longest_fortune [P5],
+    far_too_long [W14],
+    zero_length [W15],
+    bad_pointer [W1],
+    position_is_not_used [W16],
+    truncate_and_append [W17],
+    each_segment_of_writev [W18],
+    many_fortunes [P6],
+    at_once [R12],
 );
-
-/// `write` from an address that need not be good.
-fn write_from(file: &File, from: *const libc::c_void, len: usize) -> Result<usize, Errno> {
-    // SAFETY: The kernel checks the address.
-    let count = unsafe { libc::write(file.as_raw_fd(), from, len) };
-    Errno::result(count).map(|count| count as usize)
-}
 
 fn no_newline() {
     let _module = Module::load("");

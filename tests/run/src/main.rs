@@ -12,7 +12,7 @@ use clap::Parser;
 use report::{Outcome, Report};
 use std::{
     collections::HashMap,
-    env,
+    env, fs,
     path::PathBuf,
     process::{Command, ExitCode, Stdio},
 };
@@ -24,12 +24,16 @@ struct Options {
     #[arg(long, value_names = ["NAME", "DIR"], num_args = 2, required = true)]
     kernel: Vec<String>,
 
-    /// Only tests whose names begin with one of these, such as `reads` or `pot.wraps`
+    /// Only tests whose names begin with one of these, such as `reads` or `pot.wraps`, or that show this
+    /// sentence of the README, such as `R3`
     pattern: Vec<String>,
 }
 
 /// The tests that run on the host: packages of tests/Cargo.toml. All others run in a guest.
 const HOST: &[&str] = &["boot", "own_boot", "pot", "rejected", "run"];
+
+/// The modules that only the tests need.
+const MODULES: &[&str] = &["proc_fs_test.ko", "hello.ko", "legacy.ko"];
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -62,6 +66,9 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         for kernel in options.kernel.chunks_exact(2) {
             report.add(&kernel[0], guest_tests(kernel, &guest)?);
         }
+    }
+    if all {
+        report.contract(&fs::read_to_string("README.md").context("README.md")?);
     }
     Ok(())
 }
@@ -150,10 +157,11 @@ fn guest_tests(kernel: &[String], patterns: &[&str]) -> Result<Vec<Outcome>> {
     let modules = modules(kernel)?;
     let output = Command::new(&words[0])
         .args(&words[1..])
-        .arg("--file")
-        .arg(modules.join("proc_fs_test.ko"))
-        .arg("--file")
-        .arg(modules.join("hello.ko"))
+        .args(
+            MODULES
+                .iter()
+                .flat_map(|name| [PathBuf::from("--file"), modules.join(name)]),
+        )
         .args(["--", "guest", "test"])
         .args(patterns)
         .stdin(Stdio::null())

@@ -2,7 +2,11 @@
 
 //! Results: reading them, and summing them up for a person.
 
-use std::{collections::BTreeMap, process::ExitCode, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Instant,
+};
 
 /// How a test ended.
 pub(crate) struct Outcome {
@@ -12,7 +16,8 @@ pub(crate) struct Outcome {
 }
 
 enum Result {
-    Passed,
+    /// With what it has to show.
+    Passed(String),
     /// With what it said.
     Failed(String),
     /// With the reason.
@@ -23,7 +28,7 @@ impl Outcome {
     pub(crate) fn passed(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            result: Result::Passed,
+            result: Result::Passed(String::new()),
         }
     }
 
@@ -72,7 +77,10 @@ pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
         let message = std::mem::take(&mut said);
         outcomes.push(match name.split_once(" # SKIP ") {
             Some((name, reason)) => Outcome::skipped(name, reason.to_owned()),
-            None if passed => Outcome::passed(name),
+            None if passed => Outcome {
+                name: name.to_owned(),
+                result: Result::Passed(message),
+            },
             None => Outcome::failed(name, message),
         });
     }
@@ -102,7 +110,23 @@ pub(crate) struct Report {
     passed: usize,
     failed: Vec<String>,
     skipped: usize,
+    /// The sentences of the README that tests which passed have shown.
+    sentences: BTreeSet<String>,
     since: Instant,
+}
+
+/// What stands in brackets in a text if it is the id of a sentence, such as `[R3]`.
+fn sentences(text: &str) -> impl Iterator<Item = String> {
+    let in_brackets = text
+        .split('[')
+        .skip(1)
+        .filter_map(|rest| rest.split(']').next());
+    in_brackets
+        .filter(|id| {
+            let (letter, number) = id.split_at_checked(1).unwrap_or_default();
+            letter.bytes().all(|byte| byte.is_ascii_uppercase()) && number.parse::<u8>().is_ok()
+        })
+        .map(str::to_owned)
 }
 
 impl Default for Report {
@@ -111,6 +135,7 @@ impl Default for Report {
             passed: 0,
             failed: Vec::new(),
             skipped: 0,
+            sentences: BTreeSet::new(),
             since: Instant::now(),
         }
     }
@@ -126,9 +151,14 @@ impl Report {
             let (passed, all) = groups.entry(group.to_owned()).or_default();
             *all += 1;
             match outcome.result {
-                Result::Passed => {
+                Result::Passed(shown) => {
                     *passed += 1;
                     self.passed += 1;
+                    self.sentences.extend(sentences(&outcome.name));
+                    if !shown.is_empty() {
+                        println!("{place:<16} {}", outcome.name);
+                        shown.lines().for_each(|line| println!("        | {line}"));
+                    }
                 }
                 Result::Failed(message) => {
                     println!("FAILED  {place}: {}", outcome.name);
@@ -148,6 +178,31 @@ impl Report {
         }
         println!("{place:<16} {:>4} s", self.since.elapsed().as_secs());
         self.since = Instant::now();
+    }
+
+    /// Adds whether each sentence of `readme` was shown by a test, and none that it has not.
+    pub(crate) fn contract(&mut self, readme: &str) {
+        let written: BTreeSet<String> = sentences(readme).collect();
+        let shown = written.intersection(&self.sentences).count();
+        println!(
+            "{:<16} {shown} of {} sentences of the README are shown",
+            "",
+            written.len()
+        );
+        let odd: Vec<&str> = written
+            .symmetric_difference(&self.sentences)
+            .map(String::as_str)
+            .collect();
+        let name = "contract.each_sentence_is_shown";
+        self.add(
+            "host",
+            vec![if odd.is_empty() && shown > 0 {
+                Outcome::passed(name)
+            } else {
+                let message = format!("in the README or shown, but not both: {}", odd.join(" "));
+                Outcome::failed(name, message)
+            }],
+        );
     }
 
     /// Prints what has failed once more, and the counts as the last line.
@@ -176,13 +231,13 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{Result, ktap};
+    use super::{Result, ktap, sentences};
 
     fn read(text: &str) -> Vec<String> {
         ktap(text)
             .into_iter()
             .map(|outcome| match outcome.result {
-                Result::Passed => format!("+{}", outcome.name),
+                Result::Passed(shown) => format!("+{}{shown}", outcome.name),
                 Result::Failed(message) => format!("-{}: {}", outcome.name, message.trim_end()),
                 Result::Skipped(reason) => format!("?{}: {reason}", outcome.name),
             })
@@ -193,6 +248,12 @@ mod tests {
     fn reads_results() {
         let text = "KTAP version 1\n1..3\nok 1 a.b\n# said\nnot ok 2 a.c\nok 3 a.d # SKIP no KVM\n";
         assert_eq!(read(text), ["+a.b", "-a.c: said", "?a.d: no KVM"]);
+    }
+
+    #[test]
+    fn finds_sentences() {
+        let text = "- [R3] As `[x]`, [R] or [1]. [W10][a](b) [R300] [R4";
+        assert_eq!(sentences(text).collect::<Vec<_>>(), ["R3", "W10", "R4"]);
     }
 
     #[test]
