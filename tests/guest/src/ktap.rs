@@ -8,7 +8,10 @@ use std::{
     io::Write,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// A test.
@@ -49,6 +52,39 @@ pub(crate) fn note(line: String) {
     NOTES.lock().unwrap().push(line);
 }
 
+/// Shows a figure of a test, such as R1: what was measured, and what is to be reached. They come
+/// together in a table at the end of all tests.
+pub(crate) fn figure(id: &str, measured: String, target: &str) {
+    note(format!(
+        "figure: {id:<4} {measured}; to be reached: {target}"
+    ));
+}
+
+/// Why a test can't be made here.
+struct Skip(String);
+
+/// Ends a test that this kernel does not allow.
+pub(crate) fn skip(reason: &str) -> ! {
+    panic::panic_any(Skip(reason.to_owned()))
+}
+
+static SOAK: AtomicBool = AtomicBool::new(false);
+
+/// How much of something a test is to do: `gate` in `make test`, `full` in `make soak`.
+pub(crate) fn amount<T>(gate: T, full: T) -> T {
+    if SOAK.load(Ordering::Relaxed) {
+        full
+    } else {
+        gate
+    }
+}
+
+/// Runs tests to their full amounts.
+pub(crate) fn soak(tests: &[&Test], patterns: &[&str]) -> ExitCode {
+    SOAK.store(true, Ordering::Relaxed);
+    run(tests, patterns)
+}
+
 /// Runs the tests that one of `patterns` chooses, or all if there are none.
 pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
     let chosen: Vec<&Test> = tests
@@ -63,26 +99,36 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
     let said = Arc::new(Mutex::new(String::new()));
     let hook = Arc::clone(&said);
     panic::set_hook(Box::new(move |info| {
-        *hook.lock().unwrap() += &format!("{info}\n")
+        if !info.payload().is::<Skip>() {
+            *hook.lock().unwrap() += &format!("{info}\n");
+        }
     }));
 
     let mut failed = false;
     for (number, test) in chosen.iter().enumerate() {
         log(&format!("test {}", test.name));
-        let passed = panic::catch_unwind(AssertUnwindSafe(test.run)).is_ok();
+        let result = panic::catch_unwind(AssertUnwindSafe(test.run));
         let said = std::mem::take(&mut *said.lock().unwrap());
         for line in NOTES.lock().unwrap().drain(..) {
             println!("# {line}");
         }
-        if !passed {
-            failed = true;
-            for line in said.lines() {
-                println!("# {line}");
-            }
-        }
-        let not = if passed { "" } else { "not " };
+        let skipped = result
+            .as_ref()
+            .err()
+            .and_then(|payload| payload.downcast_ref::<Skip>());
         let sentences: String = test.sentences.iter().map(|id| format!(" [{id}]")).collect();
-        println!("{not}ok {} {}{sentences}", number + 1, test.name);
+        let (not, reason) = match (&result, skipped) {
+            (Ok(()), _) => ("", String::new()),
+            (_, Some(Skip(reason))) => ("", format!(" # SKIP {reason}")),
+            (Err(_), None) => {
+                failed = true;
+                for line in said.lines() {
+                    println!("# {line}");
+                }
+                ("not ", String::new())
+            }
+        };
+        println!("{not}ok {} {}{sentences}{reason}", number + 1, test.name);
     }
     if failed {
         ExitCode::FAILURE

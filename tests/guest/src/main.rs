@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["play"] => transcript::play(),
-        ["test", patterns @ ..] => {
+        [verb @ ("test" | "soak"), patterns @ ..] => {
             let groups = [
                 transcript::TESTS,
                 loading::TESTS,
@@ -48,12 +48,15 @@ fn main() -> ExitCode {
                 proc_fs::TESTS,
             ];
             let tests: Vec<_> = groups.into_iter().flatten().collect();
-            ktap::run(&tests, patterns)
+            match *verb {
+                "soak" => ktap::soak(&tests, patterns),
+                _ => ktap::run(&tests, patterns),
+            }
         }
         ["classic", words @ ..] => classic::catch(words),
         _ => {
             eprintln!(
-                "usage: guest play | guest test [PATTERN…] | guest classic [fortune] NUMBER…"
+                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER…"
             );
             ExitCode::from(2)
         }
