@@ -29,6 +29,10 @@ shell: ## a shell in the same guest, with the module loaded
 test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some
 	scripts/test "$(KERNELS)" $(subst $(comma), ,$(TESTS))
 
+.PHONY: soak
+soak: ## the same to their full amounts, for hours; Ctrl-C ends it with what was done
+	scripts/test --soak "$(KERNELS)" $(subst $(comma), ,$(TESTS))
+
 .PHONY: check
 check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics
 	scripts/check

@@ -51,9 +51,9 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 2)]
     smp: u32,
 
-    /// How much memory
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
-    memory: u32,
+    /// How much memory; by default 512, and 1024 for a kernel that checks itself
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
 
     /// More for the kernel's command line
     #[arg(long, value_name = "ARGS", default_value = "")]
@@ -109,7 +109,9 @@ fn run(options: &Options) -> Result<u8> {
         initramfs,
         console: work.path().join("console"),
         smp: options.smp,
-        memory: options.memory,
+        memory: options
+            .memory
+            .map_or_else(|| memory(&options.kernel_dir), Ok)?,
         append: options.append.clone(),
         icount: options.icount,
         kvm: false,
@@ -143,6 +145,16 @@ fn run(options: &Options) -> Result<u8> {
         eprintln!("qemu/boot: the kernel log is in {}", kept.display());
     }
     Ok(status.unwrap_or_else(|failure| failure.status))
+}
+
+/// How much memory a kernel gets: KASAN takes an eighth of it, and keeps for a while what is freed.
+fn memory(kernel: &Path) -> Result<u32> {
+    let release = fs::read_to_string(kernel.join("release"))?;
+    Ok(if release.trim_end().ends_with("-debug") {
+        1024
+    } else {
+        512
+    })
 }
 
 /// Why the exit status is not the command's.

@@ -53,7 +53,19 @@ const HARMLESS: &[(&str, &str)] = &[
         "how it says that it is on",
     ),
     ("kmemleak: Automatic memory scanning", "the same"),
+    (
+        "kmemleak: Cannot allocate a scan area",
+        "an allocation of its own that was made to fail",
+    ),
 ];
+
+/// How the stack begins that is shown of an allocation that was made to fail, how another one of the same
+/// allocation begins right after it, and how both end.
+const INJECTED: (&str, &str, &str) = (
+    "FAULT_INJECTION: forcing a failure",
+    "vmalloc error:",
+    "</TASK>",
+);
 
 /// Taint bits (Documentation/admin-guide/tainted-kernels.rst) that only a complaint sets.
 const TAINTS: &[(u32, &str)] = &[
@@ -71,10 +83,17 @@ pub(crate) fn complaints(log: &str) -> Vec<String> {
     let has =
         |line: &str, list: &[(&str, &str)]| list.iter().any(|(words, _)| line.contains(words));
     let before = iter::once("").chain(log.lines());
+    let mut injected = false;
     before
         .zip(log.lines())
         .filter(|(before, line)| {
-            before.ends_with(CUT) || (has(line, COMPLAINTS) && !has(line, HARMLESS))
+            injected = if before.contains(INJECTED.2) {
+                injected && line.contains(INJECTED.1)
+            } else {
+                injected
+            } || line.contains(INJECTED.0);
+            let harmless = has(line, HARMLESS) || (injected && line.ends_with("Call Trace:"));
+            before.ends_with(CUT) || (has(line, COMPLAINTS) && !harmless)
         })
         .map(|(_, line)| line.to_owned())
         .collect()
@@ -118,6 +137,18 @@ mod tests {
             complaints(log),
             log.lines().skip(1).take(2).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn leaves_the_stacks_of_injected_faults_alone() {
+        let log = "[    4.1] FAULT_INJECTION: forcing a failure.\n\
+                   [    4.1] Call Trace:\n\
+                   [    4.1]  </TASK>\n\
+                   [    4.1] guest: vmalloc error: size 365272\n\
+                   [    4.1] Call Trace:\n\
+                   [    4.1]  </TASK>\n\
+                   [    4.2] Call Trace:\n";
+        assert_eq!(complaints(log), ["[    4.2] Call Trace:"]);
     }
 
     #[test]

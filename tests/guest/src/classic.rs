@@ -5,7 +5,7 @@
 
 use crate::{
     memory::{HalfMapped, Stall, read_to, write_from},
-    module::{CONTROL, FORTUNE, KernelLog, Module, pot, set},
+    module::{CONTROL, FORTUNE, KernelLog, Module, is_debug_kernel, pot, set},
 };
 use nix::{
     errno::Errno,
@@ -225,7 +225,7 @@ const CHECKS: [Check; 15] = [
         let log = KernelLog::new();
         let text = vec![b'x'; target.size + 2];
         let file = target.open();
-        for _ in 0..100_000 {
+        for _ in 0..if is_debug_kernel() { 2000 } else { 100_000 } {
             assert_eq!(write(&file, &text), Err(Errno::ENOSPC));
         }
         assert_eq!(log.said(), [""; 0]);
@@ -233,7 +233,7 @@ const CHECKS: [Check; 15] = [
     |target| {
         // Memory that was just somebody else's. (Debian's kernels clear it, init_on_alloc=1; tests/own_boot runs
         // this with 0.)
-        for _ in 0..20 {
+        for _ in 0..if is_debug_kernel() { 1 } else { 20 } {
             poison();
             let _module = target.load();
             let read = [target.cat(), target.cat()].concat();

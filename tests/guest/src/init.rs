@@ -54,7 +54,13 @@ pub(crate) fn run() -> ! {
 fn power_off() -> ! {
     // SAFETY: sync has no preconditions.
     unsafe { libc::sync() };
-    let error: Result<Infallible, Errno> = reboot(RebootMode::RB_POWER_OFF);
+    // Without ACPI a PC has no power switch, but QEMU ends where it would start again.
+    let how = if Path::new("/sys/firmware/acpi").exists() {
+        RebootMode::RB_POWER_OFF
+    } else {
+        RebootMode::RB_AUTOBOOT
+    };
+    let error: Result<Infallible, Errno> = reboot(how);
     panic!("power-off failed: {error:?}");
 }
 
@@ -66,9 +72,14 @@ fn system() -> Result<()> {
         ("devtmpfs", "/dev", None),
         ("tmpfs", "/tmp", Some("mode=1777")),
         ("tmpfs", "/run", Some("mode=755")),
-        ("tracefs", "/sys/kernel/tracing", None),
         ("devpts", "/dev/pts", None),
+        // These only where the kernel has them.
+        ("tracefs", "/sys/kernel/tracing", None),
+        ("debugfs", "/sys/kernel/debug", None),
     ] {
+        if at.starts_with("/sys/kernel") && !Path::new(at).exists() {
+            continue;
+        }
         fs::create_dir_all(at).or_else(|error| match error.kind() {
             // Those in sysfs are made by the kernel.
             io::ErrorKind::PermissionDenied | io::ErrorKind::AlreadyExists => Ok(()),
@@ -127,8 +138,32 @@ fn session() -> Result<()> {
     };
 
     let taint = fs::read_to_string("/proc/sys/kernel/tainted")?;
+    if taint.trim_end().parse::<u64>()? & OUT_OF_TREE != 0 {
+        show_leaks()?;
+    }
     ktap::log(&format!("end {nonce}"));
     writeln!(status, "{nonce} {code} {}", taint.trim_end())?;
+    Ok(())
+}
+
+/// The bit of `/proc/sys/kernel/tainted` that says that a module was loaded which is not the kernel's own.
+const OUT_OF_TREE: u64 = 1 << 12;
+
+/// Lets the kernel look for memory that nobody refers to, if it can, and puts what it finds into the kernel log, where
+/// the host sees it (Documentation/dev-tools/kmemleak.rst).
+fn show_leaks() -> Result<()> {
+    let kmemleak = Path::new("/sys/kernel/debug/kmemleak");
+    if !kmemleak.exists() {
+        return Ok(());
+    }
+    // It reports what is older than 5 s, and sure it is only the second time.
+    thread::sleep(Duration::from_secs(6));
+    for _ in 0..2 {
+        fs::write(kmemleak, "scan")?;
+    }
+    for line in fs::read_to_string(kmemleak)?.lines() {
+        ktap::log(line);
+    }
     Ok(())
 }
 

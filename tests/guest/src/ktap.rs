@@ -3,6 +3,7 @@
 //! Runs tests and reports in KTAP (Documentation/dev-tools/ktap.rst): the plan first, so that a
 //! result that is missing is a failure.
 
+use crate::coverage;
 use std::{
     fs,
     io::Write,
@@ -12,6 +13,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// A test.
@@ -60,6 +62,25 @@ pub(crate) fn figure(id: &str, measured: String, target: &str) {
     ));
 }
 
+/// How far the test that runs has come: its name, when it began, and when that was shown last.
+static PROGRESS: Mutex<Option<(&str, Instant, Instant)>> = Mutex::new(None);
+
+/// In a soak, shows now and then that `done` of `all` is done.
+pub(crate) fn progress(done: usize, all: usize) {
+    const OFTEN: Duration = Duration::from_secs(10);
+    let mut progress = PROGRESS.lock().unwrap();
+    let Some((name, begun, shown)) = progress.as_mut() else {
+        return;
+    };
+    if !SOAK.load(Ordering::Relaxed) || shown.elapsed() < OFTEN {
+        return;
+    }
+    *shown = Instant::now();
+    let rate = done as f64 / begun.elapsed().as_secs_f64();
+    let left = (all - done) as f64 / rate / 60.;
+    println!("# progress: {name}: {done} of {all}, {rate:.0} a second, {left:.0} min left");
+}
+
 /// Why a test can't be made here.
 struct Skip(String);
 
@@ -104,9 +125,12 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
         }
     }));
 
+    coverage::begin();
     let mut failed = false;
     for (number, test) in chosen.iter().enumerate() {
         log(&format!("test {}", test.name));
+        let now = Instant::now();
+        *PROGRESS.lock().unwrap() = Some((test.name, now, now));
         let result = panic::catch_unwind(AssertUnwindSafe(test.run));
         let said = std::mem::take(&mut *said.lock().unwrap());
         for line in NOTES.lock().unwrap().drain(..) {
@@ -130,6 +154,7 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
         };
         println!("{not}ok {} {}{sentences}{reason}", number + 1, test.name);
     }
+    coverage::end();
     if failed {
         ExitCode::FAILURE
     } else {

@@ -2,6 +2,7 @@
 
 //! The one program of the guest: PID 1, and the tests that talk to the kernel.
 
+mod coverage;
 mod init;
 mod ktap;
 mod memory;
@@ -11,13 +12,16 @@ mod transcript;
 mod calls;
 mod classic;
 mod control;
+mod faults;
 mod files;
+mod fuzz;
 mod loading;
 mod others;
 mod permissions;
 mod proc_fs;
 mod reads;
 mod tools;
+mod torture;
 mod unloading;
 mod writes;
 
@@ -43,6 +47,9 @@ fn main() -> ExitCode {
                 permissions::TESTS,
                 classic::TESTS,
                 others::TESTS,
+                faults::TESTS,
+                fuzz::TESTS,
+                torture::TESTS,
                 unloading::TESTS,
                 tools::TESTS,
                 proc_fs::TESTS,
@@ -54,9 +61,10 @@ fn main() -> ExitCode {
             }
         }
         ["classic", words @ ..] => classic::catch(words),
+        ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER…"
+                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS]"
             );
             ExitCode::from(2)
         }

@@ -113,6 +113,75 @@ impl Drop for Stall {
     }
 }
 
+/// Memory between two parts that can't be accessed.
+pub(crate) struct Buffer {
+    memory: NonNull<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    const PAGE: usize = 4096;
+    /// What is in the memory that nothing was written to, and how much of it before the buffer is looked at.
+    const CANARY: u8 = 0xa5;
+    const BEFORE: usize = 64;
+
+    /// `len` is a whole number of pages.
+    pub(crate) fn new(len: usize) -> Self {
+        let all = anonymous(len + 2 * Self::PAGE, MapFlags::empty());
+        // SAFETY: Both pages were just mapped, one at each end, and nothing refers to them.
+        let memory = unsafe {
+            for guard in [all, all.byte_add(Self::PAGE + len)] {
+                mprotect(guard, Self::PAGE, ProtFlags::PROT_NONE).unwrap();
+            }
+            all.byte_add(Self::PAGE)
+        };
+        let memory = memory.cast();
+        Self { memory, len }
+    }
+
+    /// The last `len` bytes.
+    fn tail(&mut self, len: usize) -> &mut [u8] {
+        assert!(len <= self.len);
+        // SAFETY: The memory is ours and initialised, and borrowed for as long as the slice is.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.add(self.len - len).as_ptr(), len) }
+    }
+
+    /// An address of `bytes` of which only the first `readable` can be read.
+    pub(crate) fn readable(&mut self, bytes: &[u8], readable: usize) -> *const libc::c_void {
+        let tail = self.tail(readable);
+        tail.copy_from_slice(&bytes[..readable]);
+        tail.as_ptr().cast()
+    }
+
+    /// An address to which only the first `writable` bytes can be written.
+    pub(crate) fn writable(&mut self, writable: usize) -> *mut libc::c_void {
+        self.tail(writable + Self::BEFORE).fill(Self::CANARY);
+        self.tail(writable).as_mut_ptr().cast()
+    }
+
+    /// The first `count` bytes that were written there, if no others were.
+    pub(crate) fn written(&mut self, writable: usize, count: usize) -> Result<Vec<u8>, String> {
+        let (before, tail) = self.tail(writable + Self::BEFORE).split_at(Self::BEFORE);
+        let (written, after) = tail
+            .split_at_checked(count)
+            .ok_or_else(|| format!("{count} bytes where {writable} can be written"))?;
+        if before.iter().chain(after).any(|&byte| byte != Self::CANARY) {
+            return Err(format!("more than the {count} bytes were written to"));
+        }
+        Ok(written.to_vec())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: The memory was mapped in `new` with a page at each end, and all references are gone.
+        unsafe {
+            let all = self.memory.sub(Self::PAGE).cast();
+            munmap(all, self.len + 2 * Self::PAGE).unwrap();
+        }
+    }
+}
+
 /// `read` to an address that need not be good.
 pub(crate) fn read_to(file: impl AsFd, to: *mut libc::c_void, len: usize) -> Result<usize, Errno> {
     let fd = file.as_fd().as_raw_fd();

@@ -2,6 +2,7 @@
 
 //! Loading and unloading modules, and the file that fortune.ko makes.
 
+use crate::coverage;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -11,10 +12,11 @@ use nix::{
 };
 use std::{
     collections::BTreeMap,
-    ffi::CString,
+    ffi::{CStr, CString},
     fs::{self, File, OpenOptions},
     io::Read,
     os::fd::OwnedFd,
+    path::Path,
 };
 
 /// The file under test.
@@ -45,7 +47,20 @@ impl Module {
     pub(crate) fn try_load_file(name: &'static str, parameters: &str) -> Result<Self, Errno> {
         let file = File::open(format!("{name}.ko")).expect("the module is in this directory");
         let parameters = CString::new(parameters).expect("no NUL");
-        finit_module(file, &parameters, ModuleInitFlags::empty())?;
+        let module = Self::try_load_from(name, &file, &parameters)?;
+        if name == "fortune" {
+            coverage::loaded();
+        }
+        Ok(module)
+    }
+
+    /// Loads a module from its file, by one system call.
+    pub(crate) fn try_load_from(
+        name: &'static str,
+        file: &File,
+        parameters: &CStr,
+    ) -> Result<Self, Errno> {
+        finit_module(file, parameters, ModuleInitFlags::empty())?;
         Ok(Self(name))
     }
 
@@ -69,8 +84,17 @@ impl Drop for Module {
 }
 
 fn unload(name: &str) -> Result<(), Errno> {
-    let name = CString::new(name).expect("no NUL");
-    delete_module(&name, DeleteModuleFlags::O_NONBLOCK)
+    let c_name = CString::new(name).expect("no NUL");
+    delete_module(&c_name, DeleteModuleFlags::O_NONBLOCK)?;
+    if name == "fortune" {
+        coverage::unloaded();
+    }
+    Ok(())
+}
+
+/// Whether this kernel checks itself, and so is several times slower.
+pub(crate) fn is_debug_kernel() -> bool {
+    Path::new("/proc/lockdep").exists()
 }
 
 /// Opens /proc/fortune for reading and writing.

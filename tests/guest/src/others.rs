@@ -4,7 +4,9 @@
 
 use crate::{
     memory::Stall,
-    module::{FORTUNE, KernelLog, Module, assert_cat, cat, echo, open, set, store},
+    module::{
+        FORTUNE, KernelLog, Module, assert_cat, cat, echo, is_debug_kernel, open, set, store,
+    },
 };
 use nix::{
     errno::Errno,
@@ -115,7 +117,7 @@ impl Drop for Group {
 
 fn memory_is_charged() {
     const FILES: usize = 200;
-    let module = Module::load("pot_size=1000000");
+    let _module = Module::load("pot_size=1000000");
     store(&[b'x'; 65536]).unwrap();
     let group = Group::enter();
     let before = group.charged();
@@ -130,6 +132,10 @@ fn memory_is_charged() {
     let charged = group.charged() - before;
     assert!(charged >= FILES * 65536, "{charged}");
     drop(files);
+    // KASAN adds to what is allocated, and keeps for a while what is freed.
+    if is_debug_kernel() {
+        return;
+    }
     let left = group.charged().saturating_sub(before);
     assert!(left < FILES * 65536 / 10, "{left}");
 
@@ -142,7 +148,6 @@ fn memory_is_charged() {
     set("clear", "1").unwrap();
     let left = group.charged().saturating_sub(before);
     assert!(left < 100_000, "{left}");
-    module.unload();
 }
 
 fn memory_is_bounded() {
@@ -162,7 +167,7 @@ fn memory_is_bounded() {
         assert_eq!(write(file, b"\n%"), Ok(2));
     }
     let charged = group.charged() - before;
-    assert!(charged <= FILES * EACH, "{charged}");
+    assert!(charged <= FILES * EACH || is_debug_kernel(), "{charged}");
 }
 
 fn nothing_is_logged() {

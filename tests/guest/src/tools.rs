@@ -3,7 +3,7 @@
 //! The module as the usual tools show it: what the README's chapter "Looking inside" says.
 
 use crate::{
-    ktap::note,
+    ktap::{note, skip},
     module::{FORTUNE, Module, echo, open},
 };
 use nix::unistd::read;
@@ -137,6 +137,9 @@ impl Probe {
     ///
     /// The kernel's for a function that can't be probed.
     fn new(function: &str) -> io::Result<Self> {
+        if !tracing("kprobe_events").exists() {
+            skip("this kernel has no kprobe events");
+        }
         fs::write(
             tracing("kprobe_events"),
             format!("p:fortune/probe {function}"),

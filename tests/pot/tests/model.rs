@@ -315,7 +315,8 @@ fn chunk() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 50_000,
+        // `make soak` asks for more.
+        cases: std::env::var("CASES").map_or(50_000, |cases| cases.parse().expect("a number")),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -5,6 +5,7 @@
 //! What ends without its result has failed, and so has a kernel that complained while its tests
 //! passed.
 
+mod coverage;
 mod report;
 
 use anyhow::{Context, Result};
@@ -13,8 +14,15 @@ use report::{Outcome, Report};
 use std::{
     collections::HashMap,
     env, fs,
+    io::{self, BufRead, BufReader, Read},
     path::PathBuf,
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// Runs the tests. `scripts/test` calls this in the Debian root.
@@ -24,13 +32,29 @@ struct Options {
     #[arg(long, value_names = ["NAME", "DIR"], num_args = 2, required = true)]
     kernel: Vec<String>,
 
+    /// Do all tests to their full amounts, until Ctrl-C
+    #[arg(long)]
+    soak: bool,
+
     /// Only tests whose names begin with one of these, such as `reads` or `pot.wraps`, or that show this
     /// sentence of the README, such as `R3`
     pattern: Vec<String>,
 }
 
 /// The tests that run on the host: packages of tests/Cargo.toml. All others run in a guest.
-const HOST: &[&str] = &["boot", "own_boot", "pot", "rejected", "run"];
+const HOST: &[&str] = &[
+    "boot", "controls", "mutants", "own_boot", "pot", "rejected", "run",
+];
+
+/// Those of them that take a kernel which checks itself.
+const DEBUG: &[&str] = &["controls", "mutants"];
+
+/// Ctrl-C was pressed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
 
 /// The modules that only the tests need.
 const MODULES: &[&str] = &["proc_fs_test.ko", "hello.ko", "legacy.ko"];
@@ -38,6 +62,11 @@ const MODULES: &[&str] = &["proc_fs_test.ko", "hello.ko", "legacy.ko"];
 fn main() -> ExitCode {
     let options = Options::parse();
     let mut report = Report::default();
+    if options.soak {
+        // What was done until then is summed up.
+        ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+            .expect("a handler for Ctrl-C");
+    }
     if let Err(error) = run(&options, &mut report) {
         report.add("", vec![Outcome::failed("run", format!("{error:#}"))]);
     }
@@ -58,16 +87,18 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
             .copied()
             .filter(|p| p.starts_with(group))
             .collect();
-        if all || !of_group.is_empty() {
-            report.add("host", host_tests(group, &of_group, &options.kernel)?);
+        if (all || !of_group.is_empty()) && !interrupted() {
+            report.add("host", host_tests(group, &of_group, options)?);
         }
     }
     if all || !guest.is_empty() {
         for kernel in options.kernel.chunks_exact(2) {
-            report.add(&kernel[0], guest_tests(kernel, &guest)?);
+            if !interrupted() {
+                report.add(&kernel[0], guest_tests(kernel, &guest, options.soak)?);
+            }
         }
     }
-    if all {
+    if all && !interrupted() {
         report.contract(&fs::read_to_string("README.md").context("README.md")?);
     }
     Ok(())
@@ -93,26 +124,47 @@ fn modules(kernel: &[String]) -> Result<PathBuf> {
 }
 
 /// Runs the tests of a package on the host. The harness's own start guests, on the first kernel.
-fn host_tests(package: &str, patterns: &[&str], kernel: &[String]) -> Result<Vec<Outcome>> {
+fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec<Outcome>> {
+    let kernels = &options.kernel;
+    let debug = kernels
+        .chunks_exact(2)
+        .find(|kernel| kernel[0].starts_with("debug-"));
+    if DEBUG.contains(&package) && debug.is_none() {
+        let reason = "no kernel that checks itself is in KERNELS";
+        return Ok(vec![Outcome::skipped(package, reason.to_owned())]);
+    }
+    let kernel = &kernels[..2];
     // What a pattern says of the group has been seen to; libtest runs all without one.
     let names = patterns
         .iter()
         .map(|pattern| pattern.split_once('.').map(|(_, name)| name));
     let filters: Vec<&str> = names.collect::<Option<_>>().unwrap_or_default();
-    let output = Command::new("cargo")
+    let mut cargo = Command::new("cargo");
+    cargo
         .args(["test", "--quiet", "--release", "--locked", "--no-fail-fast"])
         .args(["--manifest-path", "tests/Cargo.toml", "--package", package])
         // libtest has a format of its own for machines, but not in this rustc.
-        .args(["--", "--format", "pretty"])
+        .args(["--", "--format", "pretty", "--show-output"])
+        .args(options.soak.then_some("--include-ignored"))
         .args(filters)
         .env("BOOT", boot(kernel).join(" "))
+        .env(
+            "BOOT_DEBUG",
+            debug
+                .map(|kernel| boot(kernel).join(" "))
+                .unwrap_or_default(),
+        )
+        .env(
+            "BUILD_DEBUG",
+            debug.map(modules).transpose()?.unwrap_or_default(),
+        )
         .env("BUILD", modules(kernel)?)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo")?;
-    let text = String::from_utf8_lossy(&output.stdout);
+        .env("CASES", if options.soak { "1000000" } else { "50000" })
+        .stderr(Stdio::inherit());
+    let output = finish(&mut cargo).context("cargo")?;
+    let text = output.stdout;
 
-    let messages = failures(&text);
+    let messages = messages(&text);
     let mut outcomes = Vec::new();
     for line in text.lines() {
         let Some((name, result)) = line
@@ -125,22 +177,29 @@ fn host_tests(package: &str, patterns: &[&str], kernel: &[String]) -> Result<Vec
         if !patterns.is_empty() && !patterns.iter().any(|pattern| full.starts_with(pattern)) {
             continue;
         }
+        let said = messages.get(name).cloned().unwrap_or_default();
         outcomes.push(match result {
-            "ok" => Outcome::passed(&full),
-            "FAILED" => Outcome::failed(&full, messages.get(name).cloned().unwrap_or_default()),
+            "ok" => Outcome::passed(&full, said),
+            "FAILED" => Outcome::failed(&full, said),
             other => Outcome::skipped(&full, other.to_owned()),
         });
     }
     let failed = outcomes.iter().any(Outcome::has_failed);
-    if outcomes.is_empty() || (!output.status.success() && !failed && patterns.is_empty()) {
-        let why = format!("cargo test ended with {} and no result", output.status);
-        outcomes.push(Outcome::failed(package, why));
+    match output.status {
+        None => outcomes.push(Outcome::skipped(package, "interrupted".to_owned())),
+        Some(status)
+            if outcomes.is_empty() || (!status.success() && !failed && patterns.is_empty()) =>
+        {
+            let why = format!("cargo test ended with {status} and no result");
+            outcomes.push(Outcome::failed(package, why));
+        }
+        Some(_) => {}
     }
     Ok(outcomes)
 }
 
-/// What libtest prints of the tests that failed, by their names.
-fn failures(text: &str) -> HashMap<&str, String> {
+/// What the tests have printed, by their names.
+fn messages(text: &str) -> HashMap<&str, String> {
     text.split("\n---- ")
         .skip(1)
         .filter_map(|part| part.split_once(" stdout ----\n"))
@@ -152,27 +211,100 @@ fn failures(text: &str) -> HashMap<&str, String> {
 }
 
 /// Runs the tests that talk to the kernel, in one guest.
-fn guest_tests(kernel: &[String], patterns: &[&str]) -> Result<Vec<Outcome>> {
+fn guest_tests(kernel: &[String], patterns: &[&str], soak: bool) -> Result<Vec<Outcome>> {
     let words = boot(kernel);
     let modules = modules(kernel)?;
-    let output = Command::new(&words[0])
+    let files = MODULES
+        .iter()
+        .flat_map(|name| [PathBuf::from("--file"), modules.join(name)]);
+    let mut command = Command::new(&words[0]);
+    command
         .args(&words[1..])
-        .args(
-            MODULES
-                .iter()
-                .flat_map(|name| [PathBuf::from("--file"), modules.join(name)]),
-        )
-        .args(["--", "guest", "test"])
+        .args(files)
+        .args(["--timeout", if soak { "0" } else { "900" }])
+        .args(["--", "guest", if soak { "soak" } else { "test" }])
         .args(patterns)
         .stdin(Stdio::null())
-        .output()
-        .context("boot")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let mut outcomes = report::ktap(&String::from_utf8_lossy(&output.stdout));
+        .stderr(Stdio::piped());
+    let output = finish(&mut command).context("boot")?;
+    let mut outcomes = report::ktap(&output.stdout);
+    let Some(status) = output.status else {
+        outcomes.retain(Outcome::is_of_a_test);
+        outcomes.push(Outcome::skipped(
+            "interrupted",
+            "what comes after that".to_owned(),
+        ));
+        return Ok(outcomes);
+    };
+    if let (true, Some(covered)) = (patterns.is_empty(), coverage::covered(&output.stdout)) {
+        outcomes.push(coverage::outcome(&modules.join("fortune.ko"), &covered)?);
+    }
     // 0 and 1 are the tests' own. Whatever else is the harness's verdict on the kernel.
-    outcomes.push(match output.status.code() {
-        Some(0 | 1) => Outcome::passed("kernel.does_not_complain"),
-        _ => Outcome::failed("kernel.does_not_complain", said.into_owned()),
+    outcomes.push(match status.code() {
+        Some(0 | 1) => Outcome::passed("kernel.does_not_complain", String::new()),
+        _ => Outcome::failed("kernel.does_not_complain", output.stderr),
     });
     Ok(outcomes)
+}
+
+/// How a line begins that says how far a test has come.
+const PROGRESS: &str = "# progress: ";
+
+/// What a command has printed, and how it ended; it has not if Ctrl-C was pressed.
+struct Finished {
+    status: Option<ExitStatus>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs a command to its end, or until Ctrl-C is pressed, and shows its progress.
+fn finish(command: &mut Command) -> io::Result<Finished> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if interrupted() {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    // What a killed one leaves behind may hold the pipes for ever.
+    let text = |(text, thread): (Arc<Mutex<String>>, JoinHandle<io::Result<()>>)| {
+        if status.is_some() {
+            thread.join().expect("reading does not panic")?;
+        }
+        let text = text.lock().expect("reading does not panic").clone();
+        io::Result::Ok(text)
+    };
+    Ok(Finished {
+        stdout: text(stdout)?,
+        stderr: text(stderr)?,
+        status,
+    })
+}
+
+/// Reads all that comes, but for lines that say how far a test has come: those are shown.
+fn collect(
+    from: Option<impl Read + Send + 'static>,
+) -> (Arc<Mutex<String>>, JoinHandle<io::Result<()>>) {
+    let text = Arc::new(Mutex::new(String::new()));
+    let to = Arc::clone(&text);
+    let thread = thread::spawn(move || {
+        let Some(from) = from else { return Ok(()) };
+        for line in BufReader::new(from).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            match line.strip_prefix(PROGRESS) {
+                Some(progress) => eprintln!("{progress}"),
+                None => *to.lock().expect("nobody panics with it") += &format!("{line}\n"),
+            }
+        }
+        Ok(())
+    });
+    (text, thread)
 }

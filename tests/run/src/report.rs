@@ -8,6 +8,9 @@ use std::{
     time::Instant,
 };
 
+/// How the line begins by which a test says what it has measured.
+const FIGURE: &str = "figure: ";
+
 /// How a test ended.
 pub(crate) struct Outcome {
     /// `group.what_it_shows`
@@ -25,10 +28,10 @@ enum Result {
 }
 
 impl Outcome {
-    pub(crate) fn passed(name: &str) -> Self {
+    pub(crate) fn passed(name: &str, shown: String) -> Self {
         Self {
             name: name.to_owned(),
-            result: Result::Passed(String::new()),
+            result: Result::Passed(shown),
         }
     }
 
@@ -44,6 +47,11 @@ impl Outcome {
             name: name.to_owned(),
             result: Result::Skipped(reason),
         }
+    }
+
+    /// Not one that says that tests are missing.
+    pub(crate) fn is_of_a_test(&self) -> bool {
+        self.name.contains('.')
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -77,10 +85,7 @@ pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
         let message = std::mem::take(&mut said);
         outcomes.push(match name.split_once(" # SKIP ") {
             Some((name, reason)) => Outcome::skipped(name, reason.to_owned()),
-            None if passed => Outcome {
-                name: name.to_owned(),
-                result: Result::Passed(message),
-            },
+            None if passed => Outcome::passed(name, message),
             None => Outcome::failed(name, message),
         });
     }
@@ -112,6 +117,8 @@ pub(crate) struct Report {
     skipped: usize,
     /// The sentences of the README that tests which passed have shown.
     sentences: BTreeSet<String>,
+    /// What tests have measured, and where.
+    figures: Vec<String>,
     since: Instant,
 }
 
@@ -136,6 +143,7 @@ impl Default for Report {
             failed: Vec::new(),
             skipped: 0,
             sentences: BTreeSet::new(),
+            figures: Vec::new(),
             since: Instant::now(),
         }
     }
@@ -155,9 +163,15 @@ impl Report {
                     *passed += 1;
                     self.passed += 1;
                     self.sentences.extend(sentences(&outcome.name));
+                    let (figures, shown): (Vec<&str>, Vec<&str>) =
+                        shown.lines().partition(|line| line.starts_with(FIGURE));
+                    for figure in figures {
+                        let figure = &figure[FIGURE.len()..];
+                        self.figures.push(format!("{place:<16} {figure}"));
+                    }
                     if !shown.is_empty() {
                         println!("{place:<16} {}", outcome.name);
-                        shown.lines().for_each(|line| println!("        | {line}"));
+                        shown.iter().for_each(|line| println!("        | {line}"));
                     }
                 }
                 Result::Failed(message) => {
@@ -197,7 +211,7 @@ impl Report {
         self.add(
             "host",
             vec![if odd.is_empty() && shown > 0 {
-                Outcome::passed(name)
+                Outcome::passed(name, String::new())
             } else {
                 let message = format!("in the README or shown, but not both: {}", odd.join(" "));
                 Outcome::failed(name, message)
@@ -205,8 +219,14 @@ impl Report {
         );
     }
 
-    /// Prints what has failed once more, and the counts as the last line.
+    /// Prints the figures, what has failed once more, and the counts as the last line.
     pub(crate) fn sum_up(&self) -> ExitCode {
+        if !self.figures.is_empty() {
+            println!("\nFigures:");
+            for figure in &self.figures {
+                println!("  {figure}");
+            }
+        }
         if !self.failed.is_empty() {
             println!("\nFailed:");
             for name in &self.failed {

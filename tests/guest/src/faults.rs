@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Allocations and copies that fail when they are told to (Documentation/fault-injection/fault-injection.rst): the
+//! errors are clean, nothing has changed, and the next call works.
+
+use crate::{
+    coverage,
+    ktap::{amount, figure, note, progress, skip},
+    module::{CONTROL, FORTUNE, KernelLog, Module, control, open, pot, set, stats, store},
+};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open as open_at},
+    sys::{stat::Mode, uio::pread},
+    unistd::{close, read, write},
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    os::{
+        fd::{IntoRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
+    path::{Path, PathBuf},
+    thread,
+};
+
+crate::tests!(faults:
+    nth_of_every_call,
+    nth_of_loading,
+    at_random,
+);
+
+/// What can be made to fail: allocations of objects and of pages, and copies to and from user space.
+const INJECTORS: [&str; 3] = ["failslab", "fail_page_alloc", "fail_usercopy"];
+
+/// A file of debugfs.
+fn injector(name: &str, file: &str) -> PathBuf {
+    Path::new("/sys/kernel/debug").join(name).join(file)
+}
+
+/// Lets all allocations fail, those that may wait and those of user memory too, and says how loudly.
+fn set_up(verbose: &str) {
+    if !Path::new("/proc/self/fail-nth").exists() {
+        skip("this kernel has no fault injection");
+    }
+    fs::write(injector("failslab", "ignore-gfp-wait"), "N").unwrap();
+    fs::write(injector("fail_page_alloc", "ignore-gfp-wait"), "N").unwrap();
+    fs::write(injector("fail_page_alloc", "ignore-gfp-highmem"), "N").unwrap();
+    fs::write(injector("fail_page_alloc", "min-order"), "0").unwrap();
+    for name in INJECTORS {
+        fs::write(injector(name, "verbose"), verbose).unwrap();
+    }
+}
+
+/// The n-th of what could fail in the calls of this thread does, for each n.
+struct Sweep {
+    nth: File,
+    log: KernelLog,
+    /// The stacks in which something failed, up to the first function of the module, and how often.
+    sites: BTreeMap<String, usize>,
+    /// How many failures were in stacks without one.
+    elsewhere: usize,
+    /// How many were of allocations that want nothing in the log, as those of the module do.
+    silent: usize,
+}
+
+impl Sweep {
+    fn new() -> Self {
+        set_up("2");
+        let nth = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/proc/thread-self/fail-nth");
+        Self {
+            nth: nth.unwrap(),
+            log: KernelLog::new(),
+            sites: BTreeMap::new(),
+            elsewhere: 0,
+            silent: 0,
+        }
+    }
+
+    /// Calls `run` again and again, with the first fault in it, the second one and so on, until it has no more; `before`
+    /// comes before each, and `after` after it, with the result, both without faults. Returns how many there were.
+    fn each<P, R>(
+        &mut self,
+        before: impl Fn() -> P,
+        run: impl Fn(&mut P) -> R,
+        after: impl Fn(P, R, bool),
+    ) -> usize {
+        for n in 1.. {
+            let mut prepared = before();
+            self.log.said();
+            self.nth.write_all_at(format!("{n}").as_bytes(), 0).unwrap();
+            let result = run(&mut prepared);
+            // The answer is the number of calls that were left, and can be made to fail itself.
+            let mut left = [0; 20];
+            let injected = match self.nth.read_at(&mut left, 0) {
+                Ok(_) => left.starts_with(b"0"),
+                Err(_) => false,
+            };
+            // The fault that is still to come can be in this.
+            while self.nth.write_all_at(b"0", 0).is_err() {}
+            if injected {
+                self.count();
+            }
+            after(prepared, result, injected);
+            if !injected {
+                return n - 1;
+            }
+        }
+        unreachable!("it would have run for ever")
+    }
+
+    /// Finds out from the kernel log where the fault was.
+    fn count(&mut self) {
+        let said = self.log.said();
+        if said.is_empty() {
+            self.silent += 1;
+            return;
+        }
+        let mut stack = said
+            .iter()
+            .skip_while(|line| !line.contains("Call Trace"))
+            .map(|line| line.trim())
+            .filter(|line| line.contains("+0x"))
+            .map(|line| {
+                line.split("+0x")
+                    .next()
+                    .unwrap_or(line)
+                    .trim_start_matches("? ")
+            });
+        let mut site = Vec::new();
+        let ours = |line: &str| {
+            said.iter()
+                .any(|said| said.contains(line) && said.contains("[fortune]"))
+        };
+        let found = stack.any(|function| {
+            site.push(format!("{:#}", rustc_demangle::demangle(function)));
+            ours(function)
+        });
+        if found {
+            // The first of the kernel's functions that can fail, and the module's one.
+            let of_kernel = site
+                .iter()
+                .skip_while(|function| !function.starts_with("should_fail"))
+                .find(|function| !function.starts_with("should_fail"));
+            let of_module = site.last();
+            let site = [of_kernel, of_module].map(|function| function.map_or("?", |name| name));
+            *self.sites.entry(site.join(" < ")).or_default() += 1;
+        } else {
+            self.elsewhere += 1;
+        }
+    }
+
+    fn show(self) -> usize {
+        for (site, count) in &self.sites {
+            note(format!("{count} x {site}"));
+        }
+        note(format!("{} x without a stack (__GFP_NOWARN)", self.silent));
+        note(format!(
+            "{} x in stacks without a function of the module",
+            self.elsewhere
+        ));
+        self.sites.len()
+    }
+}
+
+/// All that a failed call must leave as it was.
+fn state() -> (BTreeMap<String, u64>, Vec<u8>, String, String) {
+    let mut stats = stats();
+    for error in ["nospace", "faults", "nomem"] {
+        stats.remove(error);
+    }
+    (stats, pot(), control("order"), control("when_full"))
+}
+
+fn assert_clean<T: std::fmt::Debug>(result: Result<T, Errno>) {
+    match result {
+        Err(Errno::ENOMEM | Errno::EFAULT) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+fn nth_of_every_call() {
+    let mut sweep = Sweep::new();
+    let _module = Module::load("pot_size=1000000");
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let mut faults = 0;
+
+    // Opening.
+    faults += sweep.each(
+        state,
+        |_| open_at(FORTUNE, flags, Mode::empty()),
+        |before, result: Result<OwnedFd, Errno>, injected| {
+            if injected && result.is_err() {
+                assert_clean(result);
+            } else {
+                drop(result.unwrap());
+            }
+            assert_eq!(state(), before);
+        },
+    );
+
+    // Reading: short and long, and the rest of either.
+    for len in [10, 255, 256, 5000, 65536] {
+        let text = vec![b'x'; len];
+        faults += sweep.each(
+            || {
+                set("clear", "1").unwrap();
+                store(&text).unwrap();
+                (open(), vec![0; len + 2], state())
+            },
+            |(file, buffer, _)| read(file, buffer),
+            |(file, mut buffer, before), result, injected| {
+                if injected && result.is_err() {
+                    assert_clean(result);
+                    let drawn = stats()["draws"] - before.0["draws"];
+                    assert!(drawn <= 1);
+                    assert_eq!(pot(), before.1);
+                    // The next one delivers.
+                    assert_eq!(read(&file, &mut buffer), Ok(len + 1));
+                } else {
+                    assert_eq!(result, Ok(len + 1));
+                }
+                assert!(buffer[..len] == text && buffer[len] == b'\n');
+                assert_eq!(stats()["draws"] - before.0["draws"], 1);
+            },
+        );
+    }
+
+    // Writing: of all sorts, on an open file where something is unfinished, or not.
+    let many = "x\n%\n".repeat(1000);
+    let long = "y".repeat(3000);
+    for unfinished in ["", "unfinished", &long] {
+        for text in [
+            "short\n",
+            "without",
+            "a\n%\nb",
+            &many,
+            &long,
+            &(long.clone() + "\n"),
+        ] {
+            faults += sweep.each(
+                || {
+                    set("clear", "1").unwrap();
+                    let file = open();
+                    write(&file, unfinished.as_bytes()).unwrap();
+                    (file, state())
+                },
+                |(file, _)| write(&*file, text.as_bytes()),
+                |(file, before), result, injected| {
+                    if injected && result.is_err() {
+                        assert_clean(result);
+                        assert_eq!(state(), before);
+                        assert_eq!(write(&file, text.as_bytes()), Ok(text.len()));
+                    } else {
+                        assert_eq!(result, Ok(text.len()));
+                    }
+                    drop(file);
+                    let stored = pot();
+                    let expected = format!(
+                        "%\n{unfinished}{}\n%\n",
+                        text.trim_end_matches('\n').trim_end_matches("\n%")
+                    );
+                    assert_eq!(String::from_utf8_lossy(&stored), expected);
+                },
+            );
+        }
+    }
+
+    // Closing, which completes a fortune and can't fail.
+    faults += sweep.each(
+        || {
+            set("clear", "1").unwrap();
+            let file = open();
+            write(&file, b"completed").unwrap();
+            file.into_raw_fd()
+        },
+        |fd| close(*fd),
+        |_, result, _| {
+            assert_eq!(result, Ok(()));
+            assert_eq!(pot(), b"%\ncompleted\n%\n");
+        },
+    );
+
+    // The control files.
+    for name in ["stats", "pot", "order", "when_full"] {
+        let path = format!("{CONTROL}/{name}");
+        let whole = fs::read(&path).unwrap();
+        faults += sweep.each(
+            state,
+            |_| -> Result<Vec<u8>, Errno> {
+                let file = open_at(
+                    path.as_str(),
+                    OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+                    Mode::empty(),
+                )?;
+                let mut buffer = vec![0; whole.len() + 100];
+                let len = pread(&file, &mut buffer, 0)?;
+                buffer.truncate(len);
+                Ok(buffer)
+            },
+            |before, result, injected| {
+                if injected && result.is_err() {
+                    assert_clean(result);
+                } else {
+                    assert!(result.unwrap() == whole);
+                }
+                assert_eq!(state(), before);
+            },
+        );
+    }
+    for (name, word, shown) in [
+        ("order", "shuffle\n", "sequential random [shuffle]\n"),
+        ("when_full", "evict\n", "reject [evict]\n"),
+    ] {
+        let first = control(name);
+        let first = first[first.find('[').unwrap() + 1..]
+            .split(']')
+            .next()
+            .unwrap()
+            .to_owned();
+        faults += sweep.each(
+            || {
+                set(name, &first).unwrap();
+                let path = format!("{CONTROL}/{name}");
+                (OpenOptions::new().write(true).open(path).unwrap(), state())
+            },
+            |(file, _)| write(&*file, word.as_bytes()),
+            |(file, before), result, injected| {
+                if injected && result.is_err() {
+                    assert_clean(result);
+                    assert_eq!(state(), before);
+                    assert_eq!(write(&file, word.as_bytes()), Ok(word.len()));
+                } else {
+                    assert_eq!(result, Ok(word.len()));
+                }
+                assert_eq!(control(name), shown);
+            },
+        );
+        set(name, &first).unwrap();
+    }
+    faults += sweep.each(
+        || {
+            store(b"one\n").unwrap();
+            OpenOptions::new()
+                .write(true)
+                .open(format!("{CONTROL}/clear"))
+                .unwrap()
+        },
+        |file| write(&*file, b"1"),
+        |_, result, _| {
+            assert_eq!(result, Ok(1));
+            assert_eq!(pot(), b"");
+        },
+    );
+
+    let sites = sweep.show();
+    assert!(sites >= 8, "{sites}");
+    figure(
+        "R4",
+        format!("{faults} faults in calls, at {sites} places of ours: all clean"),
+        "every place hit",
+    );
+}
+
+fn nth_of_loading() {
+    let mut sweep = Sweep::new();
+    let faults = sweep.each(
+        || File::open("fortune.ko").unwrap(),
+        |file| Module::try_load_from("fortune", file, c"pot_size=100000"),
+        |_, result, injected| match result {
+            Ok(module) => {
+                coverage::loaded();
+                store(b"works\n").unwrap();
+                assert_eq!(pot(), b"%\nworks\n%\n");
+                module.unload();
+            }
+            Err(_) => {
+                assert!(injected);
+                assert!(!Path::new(FORTUNE).exists() && !Path::new(CONTROL).exists());
+            }
+        },
+    );
+    let sites = sweep.show();
+    assert!(sites > 5, "{sites}");
+    figure(
+        "R4",
+        format!("{faults} faults in insmod, at {sites} places of ours: works or fails cleanly"),
+        "every place hit",
+    );
+}
+
+fn at_random() {
+    const THREADS: usize = 4;
+    set_up("0");
+    let calls = amount(50_000, 1_000_000);
+    let _module = Module::load("pot_size=100000");
+    set("when_full", "evict").unwrap();
+    set("order", "shuffle").unwrap();
+    for name in INJECTORS {
+        for (file, value) in [("probability", "1"), ("times", "-1"), ("task-filter", "Y")] {
+            fs::write(injector(name, file), value).unwrap();
+        }
+    }
+    let failed: Vec<BTreeMap<String, usize>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..THREADS)
+            .map(|worker| scope.spawn(move || work(worker as u64, calls / THREADS)))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect()
+    });
+    for name in INJECTORS {
+        fs::write(injector(name, "probability"), "0").unwrap();
+        fs::write(injector(name, "task-filter"), "N").unwrap();
+    }
+    let mut all = BTreeMap::new();
+    for (error, count) in failed.into_iter().flatten() {
+        *all.entry(error).or_insert(0) += count;
+    }
+    assert_eq!(
+        all.keys().collect::<Vec<_>>(),
+        ["EFAULT", "ENOMEM"],
+        "{all:?}"
+    );
+    // At rest nothing is reserved, and all that is there is whole.
+    assert_eq!(stats()["reserved"], 0);
+    let text = String::from_utf8(pot()).unwrap();
+    for fortune in text.trim_start_matches("%\n").split_terminator("\n%\n") {
+        assert!(is_whole(fortune), "{fortune:?}");
+    }
+    figure(
+        "R5",
+        format!("{calls} calls, 1 % of allocations and copies failing: {all:?}"),
+        "50,000 in the gate, 1,000,000 in make soak",
+    );
+}
+
+/// A fortune that says how long it is.
+fn fortune(len: usize) -> String {
+    format!("{len}:{}", "f".repeat(len))
+}
+
+fn is_whole(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(len, _)| len.parse() == Ok(text.len() - len.len() - 1))
+}
+
+/// Draws a fortune, however many pieces it comes in.
+fn draw<'a>(file: &File, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+    let mut len = pread(file, buffer, 0)?;
+    while len > 0 {
+        match pread(file, &mut buffer[len..], len as i64) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            // The rest can still be read.
+            Err(Errno::EFAULT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(&buffer[..len])
+}
+
+/// Calls of all sorts by a thread whose calls may fail; counts the errors.
+fn work(seed: u64, calls: usize) -> BTreeMap<String, usize> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut errors = BTreeMap::new();
+    let mut file = open();
+    let mut buffer = vec![0; 1 << 17];
+    let make_it_fail = File::create("/proc/thread-self/make-it-fail").unwrap();
+    make_it_fail.write_all_at(b"1", 0).unwrap();
+    for call in 0..calls {
+        if seed == 0 {
+            progress(call, calls);
+        }
+        let len = if random.u8(..10) == 0 {
+            random.usize(..40_000)
+        } else {
+            random.usize(..400)
+        };
+        let mut failed = None;
+        match random.u8(..8) {
+            0..3 => match draw(&file, &mut buffer) {
+                Ok([]) => {}
+                Ok(text) => {
+                    let text = std::str::from_utf8(text).unwrap();
+                    assert!(is_whole(text.trim_end()), "{text:.50?}");
+                }
+                Err(error) => failed = Some(error),
+            },
+            3..6 => failed = write(&file, (fortune(len) + "\n").as_bytes()).err(),
+            // In two pieces: if the second one fails, the close drops the first.
+            6 => {
+                let text = fortune(len);
+                let (first, second) = text.split_at(text.len() / 2);
+                match write(&file, first.as_bytes()) {
+                    Ok(_) => failed = write(&file, (second.to_owned() + "\n").as_bytes()).err(),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            _ => {
+                file = match open_at(FORTUNE, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+                    Ok(fd) => File::from(fd),
+                    Err(error) => {
+                        failed = Some(error);
+                        file
+                    }
+                }
+            }
+        }
+        if let Some(error) = failed {
+            *errors.entry(format!("{error:?}")).or_insert(0) += 1;
+            // What is unfinished is of no use any more.
+            while let Err(error) = open_at(FORTUNE, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+                .map(|fd| file = File::from(fd))
+            {
+                *errors.entry(format!("{error:?}")).or_insert(0) += 1;
+            }
+        }
+    }
+    while make_it_fail.write_all_at(b"0", 0).is_err() {}
+    errors
+}

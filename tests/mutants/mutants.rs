@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module broken on purpose. Each patch of this directory is applied to a copy of the sources, which is built and
+//! tested in a guest: a test must fail, or the kernel complain, or the guest hang, and the one that is expected.
+//!
+//! The environment variables `BOOT` and `BOOT_DEBUG` say how to start a guest with a stock kernel and with one that checks
+//! itself; `make test TESTS=mutants` sets them.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Which kernel it takes to notice.
+#[derive(Clone, Copy)]
+enum Kernel {
+    Stock,
+    /// One that checks itself.
+    Debug,
+}
+
+/// By what a mutant is noticed.
+#[derive(Clone, Copy)]
+enum By {
+    /// A test fails whose name begins so.
+    Test(&'static str),
+    /// The kernel complains, in these words.
+    Kernel(&'static str),
+    /// The test that runs last never ends.
+    Hang(&'static str),
+}
+
+macro_rules! mutants {
+    ($($(#[$ignore:meta])? $name:ident: $kernel:ident, $tests:literal, $by:ident($what:literal);)*) => {
+        $(
+            #[test]
+            $(#[$ignore])?
+            fn $name() {
+                check(stringify!($name), Kernel::$kernel, $tests, By::$by($what));
+            }
+        )*
+
+        #[test]
+        fn each_patch_is_tried() {
+            let mut patches: Vec<String> = fs::read_dir(".")
+                .unwrap()
+                .filter_map(|entry| {
+                    let name = entry.unwrap().file_name().into_string().unwrap();
+                    name.strip_suffix(".patch").map(str::to_owned)
+                })
+                .collect();
+            patches.sort();
+            let mut tried = vec![$(stringify!($name)),*];
+            tried.sort();
+            assert_eq!(patches, tried);
+        }
+    };
+}
+
+mutants! {
+    data_dropped_before_the_entry: Debug, "unloading.many", Kernel("KASAN");
+    cursor_moved_on_a_failed_read: Stock, "classic.bug_9", Test("classic.bug_9");
+    #[ignore = "only in make soak"]
+    lock_held_across_the_copy: Stock, "others.stalled_reader", Hang("others.stalled_reader");
+    #[ignore = "only in make soak"]
+    reserved_not_given_back: Stock, "files", Test("files.failed_write_and_close");
+    #[ignore = "only in make soak"]
+    index_off_by_one: Stock, "transcript", Test("transcript.article");
+    #[ignore = "only in make soak"]
+    half_written_fortune: Stock, "torture", Test("torture.");
+    #[ignore = "only in make soak"]
+    evicted_before_refusing: Stock, "files", Test("files.too_much");
+    #[ignore = "only in make soak"]
+    lot_cast_again: Stock, "control.random", Test("control.random_is_fair_to_long_fortunes");
+    #[ignore = "only in make soak"]
+    unfinished_stored_after_a_fault: Stock, "files", Test("files.failed_write_and_close");
+    #[ignore = "only in make soak"]
+    not_charged: Stock, "others.memory", Test("others.memory_is_charged");
+    #[ignore = "only in make soak"]
+    surplus_leaked: Stock, "others.memory", Test("others.memory_is_charged");
+}
+
+/// The words of an environment variable.
+fn words(variable: &str) -> Vec<String> {
+    let words = env::var(variable).expect("set by make test TESTS=mutants");
+    words.split(' ').map(str::to_owned).collect()
+}
+
+fn check(name: &str, kernel: Kernel, tests: &str, by: By) {
+    // The tests of a package run in its directory.
+    let top = fs::canonicalize("../..").unwrap();
+    let boot = match kernel {
+        Kernel::Stock => words("BOOT"),
+        Kernel::Debug => words("BOOT_DEBUG"),
+    };
+    let copy = top.join("build/mutants").join(name);
+    let module = build(&top, &copy, name, &boot);
+
+    // The words name the module of the sources as they are.
+    let at = boot
+        .iter()
+        .position(|word| word == "--module")
+        .expect("--module")
+        + 1;
+    let mut boot = boot;
+    boot[at] = module.to_str().unwrap().to_owned();
+    let output = Command::new(&boot[0])
+        .args(&boot[1..])
+        .args(["--timeout", "60", "--", "guest", "test", tests])
+        .current_dir(&top)
+        .output()
+        .unwrap();
+    fs::remove_dir_all(&copy).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let results = String::from_utf8_lossy(&output.stdout);
+    let failed: Vec<&str> = results
+        .lines()
+        .filter_map(|line| line.strip_prefix("not ok ")?.split(' ').nth(1))
+        .collect();
+    let noticed = match (by, output.status.code()) {
+        (By::Test(test), Some(1)) => failed.iter().any(|failed| failed.starts_with(test)),
+        (By::Kernel(complaint), Some(125)) => said.contains(complaint),
+        (By::Hang(_), Some(124)) => true,
+        _ => false,
+    };
+    assert!(
+        noticed,
+        "{:?}, failed: {failed:?}\n{results}{said}",
+        output.status
+    );
+    match by {
+        By::Test(_) => println!("noticed by the test {}", failed.join(", ")),
+        By::Kernel(complaint) => println!("noticed by the kernel: {complaint}"),
+        By::Hang(test) => println!("noticed by {test}, which does not end"),
+    }
+}
+
+/// Builds the module from a copy of the sources with the patch of this name.
+fn build(top: &Path, copy: &Path, name: &str, boot: &[String]) -> PathBuf {
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{command:?}: {}",
+            String::from_utf8_lossy(&said)
+        );
+    };
+    if copy.exists() {
+        fs::remove_dir_all(copy).unwrap();
+    }
+    fs::create_dir_all(copy).unwrap();
+    run(Command::new("cp")
+        .arg("-r")
+        .args([top.join("Kbuild"), top.join("src")])
+        .arg(copy));
+    let patch = fs::canonicalize(format!("{name}.patch")).unwrap();
+    run(Command::new("busybox")
+        .args(["patch", "-p1", "-i"])
+        .arg(patch)
+        .current_dir(copy));
+
+    let at = boot
+        .iter()
+        .position(|word| word == "--kernel-dir")
+        .expect("--kernel-dir")
+        + 1;
+    let kernel = Path::new(&boot[at]);
+    let release = fs::read_to_string(kernel.join("release")).unwrap();
+    // Where scripts/enter has put the headers of a package; else they are in the tree of a kernel of our own.
+    let headers = format!("/usr/src/linux-headers-{}", release.trim_end());
+    let headers = match Path::new(&headers) {
+        package if package.exists() => package.to_owned(),
+        _ => kernel.join(headers.trim_start_matches('/')),
+    };
+    let mut make = Command::new("make");
+    make.arg("-C")
+        .arg(headers)
+        .arg(format!("M={}", copy.display()));
+    // As scripts/build does for a kernel of our own.
+    if release.trim_end().ends_with("-debug") {
+        make.arg("LLVM=1");
+    }
+    run(make.arg("modules"));
+    copy.join("fortune.ko")
+}
