@@ -145,8 +145,7 @@ struct Clear(Arc<Dispenser>);
 
 impl proc_fs::Store for Clear {
     fn store(&self, _buf: &mut UserSliceReader) -> Result {
-        self.0.with_pot(|pot| pot.clear());
-        self.0.trim();
+        self.0.clear();
         Ok(())
     }
 }

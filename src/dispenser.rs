@@ -23,6 +23,7 @@ use super::{
     },
     proc_fs::{
         self,
+        Bytes,
         Seek, //
     },
     random,
@@ -50,7 +51,8 @@ use kernel::{
             Relaxed, //
         },
         Arc,
-        Mutex, //
+        Mutex,
+        MutexGuard, //
     },
     uaccess::{
         UserSliceReader,
@@ -132,36 +134,50 @@ impl Dispenser {
         f(&mut self.pot.lock())
     }
 
-    /// Frees what the index does not need any more, without the lock.
-    pub fn trim(&self) {
+    /// Empties the pot.
+    pub fn clear(&self) {
+        let mut pot = self.pot.lock();
+        pot.clear();
+        self.trim(pot);
+    }
+
+    /// Stores `first` and `others`, as `demand` says.
+    fn store(&self, demand: Demand, first: Option<&[u8]>, others: Records<'_>) -> Result {
         loop {
-            let surplus = self.pot.lock().surplus();
-            if surplus.is_none() {
-                return;
-            }
+            let texts = Iterator::chain(first.into_iter(), others.clone());
+            let mut pot = self.pot.lock();
+            let result = match pot.store(demand, texts) {
+                Ok(()) => Ok(()),
+                Err(Refused::NoSpace) => Err(ENOSPC),
+                Err(Refused::NeedsBlock) => {
+                    drop(pot);
+                    let block = KBox::zeroed(charged());
+                    pot = self.pot.lock();
+                    match block {
+                        Ok(block) => {
+                            let surplus = pot.add_block(block);
+                            // One for which there is no place is freed, without the lock.
+                            drop(pot);
+                            drop(surplus);
+                            continue;
+                        }
+                        Err(error) => Err(error.into()),
+                    }
+                }
+            };
+            self.trim(pot);
+            return result;
         }
     }
 
-    /// Stores `texts`, as `demand` says.
-    fn store<'a>(&self, demand: Demand, texts: impl Iterator<Item = &'a [u8]> + Clone) -> Result {
-        let result = loop {
-            let stored = self.pot.lock().store(demand, texts.clone());
-            match stored {
-                Ok(()) => break Ok(()),
-                Err(Refused::NoSpace) => break Err(ENOSPC),
-                Err(Refused::NeedsBlock) => {}
-            }
-            match KBox::zeroed(charged()) {
-                Ok(block) => {
-                    // One for which there is no place is freed, without the lock.
-                    let surplus = self.pot.lock().add_block(block);
-                    drop(surplus);
-                }
-                Err(error) => break Err(error.into()),
-            }
-        };
-        self.trim();
-        result
+    /// Gives the lock back, and frees what the index does not need any more, without it.
+    fn trim(&self, mut pot: MutexGuard<'_, VPot>) {
+        let mut surplus = pot.surplus();
+        drop(pot);
+        while surplus.is_some() {
+            // The one before is freed when the lock has been given back again.
+            surplus = self.with_pot(|pot| pot.surplus());
+        }
     }
 
     /// Counts an error of a call on `/proc/fortune`.
@@ -187,51 +203,49 @@ pub struct OpenFile {
 
 /// The fortune that was last drawn through an open file.
 struct Draw {
-    /// The text, if `long` is empty.
-    short: [u8; SHORT],
-    /// The text, if it is not empty.
-    long: KVVec<u8>,
-    /// How many bytes the text has, its newline included; 0 if nothing was drawn yet.
-    len: usize,
+    /// The text and its newline; empty if nothing was drawn yet.
+    text: Bytes<SHORT>,
     /// Nothing of it has arrived yet: a read at position 0 delivers it, and does not draw the next one.
     undelivered: bool,
 }
 
 impl Draw {
-    fn text(&self) -> &[u8] {
-        let text = if self.long.is_empty() {
-            self.short.as_slice()
-        } else {
-            self.long.as_slice()
-        };
-        text.get(..self.len).unwrap_or_default()
-    }
-
     /// Draws the next fortune, and says whether there was one. If not, or on an error, all is as it was.
+    // A function of its own, so that a read at the end of what was drawn has nothing to do with it.
+    #[inline(never)]
     fn draw(&mut self, dispenser: &Dispenser) -> Result<bool> {
-        let mut long = KVVec::new();
         let mut lot = Lot::default();
-        loop {
-            let buffer = if long.is_empty() {
-                self.short.as_mut_slice()
-            } else {
-                long.as_mut_slice()
-            };
-            let drawn = dispenser.pot.lock().draw(&mut lot, random::below, buffer);
-            match drawn {
-                Drawn::Nothing => return Ok(false),
-                Drawn::Bytes(len) => {
-                    self.len = len;
-                    self.long = long;
-                    self.undelivered = true;
-                    return Ok(true);
-                }
-                Drawn::TooLong(len) => long = KVVec::from_elem(0, len, charged())?,
+        let mut drawn = Self::draw_into(&mut self.text, dispenser, &mut lot);
+        while let Drawn::TooLong(len) = drawn {
+            let mut longer = Bytes::default();
+            longer.renew(len, charged())?;
+            drawn = Self::draw_into(&mut longer, dispenser, &mut lot);
+            if drawn == Drawn::Fortune {
+                self.text = longer;
             }
         }
+        if drawn == Drawn::Nothing {
+            return Ok(false);
+        }
+        self.undelivered = true;
+        Ok(true)
+    }
+
+    /// Draws the next fortune, if there is room for it; if not, `text` is as it was.
+    #[inline]
+    fn draw_into(text: &mut Bytes<SHORT>, dispenser: &Dispenser, lot: &mut Lot) -> Drawn {
+        let room = text.room();
+        dispenser.with_pot(|pot| {
+            pot.draw(lot, random::below, room, |head, tail| {
+                text.clear();
+                text.append(head);
+                text.append(tail);
+            })
+        })
     }
 
     /// Delivers what was drawn, from `pos` on, and draws first where that is due.
+    #[inline(always)]
     fn read(
         &mut self,
         dispenser: &Dispenser,
@@ -242,7 +256,10 @@ impl Draw {
         if offset == 0 && !self.undelivered && !self.draw(dispenser)? {
             return Ok(0);
         }
-        let rest = self.text().get(offset..).unwrap_or_default();
+        let rest = self.text.get(offset..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(0);
+        }
         let arrived = proc_fs::write_to_user(buf, rest)?;
         if offset == 0 {
             self.undelivered = false;
@@ -256,7 +273,7 @@ impl Draw {
 /// What was written through an open file and is not a complete fortune yet.
 struct Unfinished {
     /// At most MAX_FORTUNE bytes, a newline and a `%`.
-    text: KVVec<u8>,
+    text: Bytes<0>,
     progress: Progress,
     /// What the pot keeps free for it, in bytes.
     reserved: usize,
@@ -272,49 +289,48 @@ impl Unfinished {
         if len > dispenser.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE) {
             return Err(ENOSPC);
         }
-        let mut short = [0; SHORT];
-        let mut long;
         let unfinished = self.text.len();
-        let text = match short.get_mut(..len) {
-            Some(short) if unfinished == 0 => {
-                buf.read_slice(short)?;
-                &*short
-            }
-            _ => {
-                long = KVVec::from_elem(0, unfinished.wrapping_add(len), charged())?;
-                let (before, written) = long.split_at_mut_checked(unfinished).ok_or(EINVAL)?;
-                pot::copy(before, &self.text);
-                buf.read_slice(written)?;
-                long.as_slice()
-            }
-        };
+        let mut text = Bytes::<SHORT>::default();
+        text.renew(unfinished.wrapping_add(len), charged())?;
+        text.append(&self.text);
+        text.read(buf)?;
 
-        let records = Records::new(text, unfinished, self.progress);
+        let records = Records::new(&text, unfinished, self.progress);
         let mut demand = Demand {
             before: self.reserved,
             ..Demand::default()
         };
-        let mut rest = records.clone();
-        for record in &mut rest {
+        let mut after = records.clone();
+        let mut only = None;
+        for record in &mut after {
             if record.len() > MAX_FORTUNE {
                 return Err(ENOSPC);
             }
+            if record.is_empty() {
+                continue;
+            }
             // No more than what was written, and unfinished before.
-            demand.fortunes = demand
-                .fortunes
-                .wrapping_add(usize::from(!record.is_empty()));
+            demand.fortunes = demand.fortunes.wrapping_add(1);
             demand.bytes = demand.bytes.wrapping_add(cost(record.len()));
+            only = Some(record);
         }
-        let (rest, progress) = rest.rest();
+        let (rest, progress) = after.rest();
         let at_close = records::at_close(rest, progress).len();
         if at_close > MAX_FORTUNE {
             return Err(ENOSPC);
         }
         demand.after = cost(at_close);
-        let mut kept = KVVec::from_elem(0, rest.len(), charged())?;
-        pot::copy(&mut kept, rest);
+        let mut kept = Bytes::default();
+        kept.renew(rest.len(), charged())?;
+        kept.append(rest);
 
-        dispenser.store(demand, records)?;
+        // Most writes bring one fortune, which need not be looked for again.
+        let (only, others) = if demand.fortunes == 1 {
+            (only, after)
+        } else {
+            (None, records)
+        };
+        dispenser.store(demand, only, others)?;
         self.text = kept;
         self.progress = progress;
         self.reserved = demand.after;
@@ -331,7 +347,7 @@ impl Unfinished {
             ..Demand::default()
         };
         let text = records::at_close(&self.text, self.progress);
-        let texts = if self.failed {
+        let text = if self.failed {
             None
         } else {
             demand.fortunes = 1;
@@ -339,7 +355,7 @@ impl Unfinished {
             Some(text)
         };
         // What is reserved can be stored, and can be given back.
-        let _ = dispenser.store(demand, texts.into_iter());
+        let _ = dispenser.store(demand, text, Records::default());
     }
 }
 
@@ -352,17 +368,16 @@ impl proc_fs::Operations for Fortune {
 
     const SEEK: Seek = Seek::NoEnd;
 
+    #[inline]
     fn open(&self, _file: &File) -> Result<Self::Ptr> {
         KBox::pin_init(
             pin_init!(OpenFile {
                 drawn <- new_mutex!(Draw {
-                    short: [0; SHORT],
-                    long: KVVec::new(),
-                    len: 0,
+                    text: Bytes::default(),
                     undelivered: false,
                 }),
                 written <- new_mutex!(Unfinished {
-                    text: KVVec::new(),
+                    text: Bytes::default(),
                     progress: Progress::default(),
                     reserved: 0,
                     failed: false,
@@ -373,6 +388,7 @@ impl proc_fs::Operations for Fortune {
         .inspect_err(|&error| self.0.count(error))
     }
 
+    #[inline]
     fn read(
         &self,
         open_file: Pin<&OpenFile>,
@@ -387,6 +403,7 @@ impl proc_fs::Operations for Fortune {
         result.inspect_err(|&error| self.0.count(error))
     }
 
+    #[inline]
     fn write(
         &self,
         open_file: Pin<&OpenFile>,
@@ -404,6 +421,7 @@ impl proc_fs::Operations for Fortune {
         result.inspect_err(|&error| self.0.count(error))
     }
 
+    #[inline]
     fn release(&self, open_file: Self::Ptr) {
         // Where the module is being unloaded, /proc/driver/fortune is gone already and nobody sees it.
         open_file.written.lock().close(&self.0);

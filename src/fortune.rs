@@ -8,12 +8,12 @@
 
 use kernel::prelude::*;
 
-pub mod control;
-pub mod dispenser;
-pub mod pot;
+mod control;
+mod dispenser;
+mod pot;
 pub mod proc_fs;
-pub mod random;
-pub mod records;
+mod random;
+mod records;
 
 use control::Control;
 use dispenser::Dispenser;

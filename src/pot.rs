@@ -109,9 +109,9 @@ pub enum Refused {
 pub enum Drawn {
     /// The pot is empty. Nothing moved.
     Nothing,
-    /// The fortune and its `\n` are so many bytes, at the beginning of the buffer.
-    Bytes(usize),
-    /// The fortune and its `\n` are so many bytes, more than the buffer takes. Nothing moved.
+    /// It was given away.
+    Fortune,
+    /// The fortune and its `\n` are so many bytes, more than there is room for. Nothing moved.
     TooLong(usize),
 }
 
@@ -190,6 +190,20 @@ where
 /// The number of the block that the entry of fortune `number` is in.
 const fn block_of(number: u64) -> u64 {
     number / BLOCK_LEN as u64
+}
+
+/// The number of the block that the entry of fortune `number` is in, and which one it is there.
+const fn locate(number: u64) -> (u64, usize) {
+    let block = block_of(number);
+    let at = number.wrapping_sub(block.wrapping_mul(BLOCK_LEN as u64));
+    // CAST: Less than BLOCK_LEN.
+    (block, at as usize)
+}
+
+/// Where the text of a fortune begins, in the pot's bytes.
+const fn begin_of(entry: &Entry) -> usize {
+    // CAST: `usize` is at least as wide as `u32` wherever Linux runs.
+    entry[BEGIN] as usize
 }
 
 impl<M, B, D> Pot<M, B, D>
@@ -353,15 +367,17 @@ where
         Ok(())
     }
 
-    /// Draws a fortune into `buffer`.
+    /// Draws a fortune of up to `room` bytes, and calls `put` with it and its `\n`, in two parts as
+    /// [`Pot::text`] has them.
     ///
     /// `below(n)` returns a random number less than `n`. `lot` is a default one at first, and the same one
-    /// when the draw is repeated because the buffer was too short.
+    /// when the draw is repeated because there was too little room.
     pub fn draw(
         &mut self,
         lot: &mut Lot,
         below: impl FnOnce(u32) -> u32,
-        buffer: &mut [u8],
+        room: usize,
+        put: impl FnOnce(&[u8], &[u8]),
     ) -> Drawn {
         if self.oldest == self.end {
             return Drawn::Nothing;
@@ -379,11 +395,10 @@ where
         };
         let (head, tail) = self.text(number);
         let len = head.len().wrapping_add(tail.len());
-        let Some(buffer) = buffer.get_mut(..len) else {
+        if len > room {
             return Drawn::TooLong(len);
-        };
-        copy(buffer, head);
-        copy(buffer.get_mut(head.len()..).unwrap_or_default(), tail);
+        }
+        put(head, tail);
 
         match self.order {
             Order::Sequential => self.next = number.wrapping_add(1),
@@ -396,7 +411,7 @@ where
             }
         }
         self.draws = self.draws.wrapping_add(1);
-        Drawn::Bytes(len)
+        Drawn::Fortune
     }
 
     /// The number of the first fortune in the pot whose number is `number` or more.
@@ -407,12 +422,23 @@ where
 
     /// The text of fortune `number` and its `\n`, in two parts of which the second can be empty; both are if
     /// it is not in the pot.
+    #[inline]
     pub fn text(&self, number: u64) -> (&[u8], &[u8]) {
         if number < self.oldest || number >= self.end {
             return (&[], &[]);
         }
-        let begin = self.begin(number);
-        let end = self.begin(number.wrapping_add(1));
+        // The next one is in the same block, but for the last one there.
+        let (block, at) = locate(number);
+        let Some(entries) = self.block(block) else {
+            return (&[], &[]);
+        };
+        let next = number.wrapping_add(1);
+        let begin = entries.get(at).map_or(0, begin_of);
+        let end = match entries.get(at.wrapping_add(1)) {
+            _ if next == self.end => self.tail,
+            Some(entry) => begin_of(entry),
+            None => self.entry(next).map_or(0, begin_of),
+        };
         // A fortune that ends where it begins fills the pot.
         if begin < end {
             (self.bytes.get(begin..end).unwrap_or_default(), &[])
@@ -477,7 +503,9 @@ where
         // leaves.
         let mut place = self.number(oldest, PLACE);
         if place >= self.lap {
-            self.put(place, self.number(self.lap, DRAWN));
+            if place != self.lap {
+                self.put(place, self.number(self.lap, DRAWN));
+            }
             place = self.lap;
             self.lap = self.lap.wrapping_add(1);
         }
@@ -526,22 +554,15 @@ where
         self.stores = self.stores.wrapping_add(1);
     }
 
-    /// Where the text of fortune `number` begins, or that of the one to be stored next would.
-    fn begin(&self, number: u64) -> usize {
-        if number == self.end {
-            return self.tail;
-        }
-        // CAST: `usize` is at least as wide as `u32` wherever Linux runs.
-        self.entry(number)[BEGIN] as usize
-    }
-
     /// What the entry `at` holds of the permutation: the number of a fortune in the pot.
     fn number(&self, at: u64, what: usize) -> u64 {
-        // CAST: The lower halves. It is less than 2^32 after the oldest.
-        let after = self
-            .entry(at)
-            .get(what)
-            .map_or(0, |&lower| lower.wrapping_sub(self.oldest as u32));
+        self.whole(self.entry(at).map_or(0, |entry| entry[what]))
+    }
+
+    /// The number of a fortune in the pot whose lower half this is.
+    fn whole(&self, lower: u32) -> u64 {
+        // CAST: The lower half. The number is less than 2^32 after the oldest.
+        let after = lower.wrapping_sub(self.oldest as u32);
         self.oldest.wrapping_add(after.into())
     }
 
@@ -556,17 +577,20 @@ where
         }
     }
 
-    fn entry(&self, number: u64) -> Entry {
-        let slot = self.slot_number(block_of(number));
-        match self.index.get(slot) {
-            Some(Some(block)) => block[(number % BLOCK_LEN as u64) as usize],
-            _ => [0; 3],
-        }
+    fn entry(&self, number: u64) -> Option<&Entry> {
+        let (block, at) = locate(number);
+        self.block(block)?.get(at)
     }
 
     fn entry_mut(&mut self, number: u64) -> Option<&mut Entry> {
-        let block = self.slot(block_of(number))?.as_mut()?;
-        Some(&mut block[(number % BLOCK_LEN as u64) as usize])
+        let (block, at) = locate(number);
+        self.slot(block)?.as_mut()?.get_mut(at)
+    }
+
+    /// Block `number`, if it is there.
+    fn block(&self, number: u64) -> Option<&Block> {
+        let slot = self.slot_number(number);
+        self.index.get(slot)?.as_deref()
     }
 
     /// The place of block `number`.
@@ -613,7 +637,7 @@ where
 /// Copies as many bytes as both have.
 ///
 /// `copy_from_slice` would do, but for the panic it holds for lengths that differ.
-pub fn copy(to: &mut [u8], from: &[u8]) {
+fn copy(to: &mut [u8], from: &[u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
     }

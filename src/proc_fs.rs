@@ -56,7 +56,7 @@
 //! and `mmap` run outside it: they have a [`File`](kernel::fs::File). `release`
 //! has no file at all: where `proc_remove` calls it, another thread can be inside `fdget_pos`, and
 //! then neither kind of file reference may exist on the remover's thread. The position is a copy, written
-//! back on success, and a stand-in where a stream has none. No more can be returned than was asked for.
+//! back on success. No more can be returned than was asked for.
 //!
 //! # What users of this module must not do
 //!
@@ -78,6 +78,7 @@
 //! can't have.
 
 mod bindings;
+mod bytes;
 mod entry;
 mod operations;
 mod options;
@@ -85,6 +86,7 @@ mod seq;
 mod show;
 
 pub use self::{
+    bytes::Bytes,
     entry::{
         Dir,
         File,

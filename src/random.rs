@@ -9,6 +9,7 @@ use kernel::bindings;
 /// Returns a random number less than `n`, each as likely as the others; 0 if `n` is 0.
 ///
 /// May be called in any context.
+#[inline]
 pub fn below(n: u32) -> u32 {
     if n == 0 {
         return 0;

@@ -21,7 +21,7 @@ pub struct Progress {
 /// The fortunes that a write completes, in order; after the last one, the rest is what it leaves unfinished.
 ///
 /// Some may be empty: nothing between two `%` lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Records<'a> {
     /// What was unfinished and, after that, what was written.
     text: &'a [u8],
@@ -64,8 +64,8 @@ impl<'a> Iterator for Records<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let mut rest = self.scanned..self.text.len();
-        while let Some(newline) = rest.find(|&at| self.text.get(at) == Some(&b'\n')) {
+        while let Some(newline) = self.text.get(self.scanned..).and_then(find_newline) {
+            let newline = self.scanned.wrapping_add(newline);
             let line = self.line;
             let is_separator = self.text.get(line..newline) == Some(b"%".as_slice());
             self.line = newline.wrapping_add(1);
@@ -94,6 +94,34 @@ pub fn at_close(unfinished: &[u8], progress: Progress) -> &[u8] {
         _ => unfinished,
     };
     without_newline(text)
+}
+
+/// Where the first newline is: eight bytes at a time, as the kernel's `has_zero` looks for a NUL
+/// (`include/linux/wordpart.h`).
+fn find_newline(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+    const NEWLINES: u64 = u64::from_le_bytes([b'\n'; 8]);
+    let mut rest = text;
+    let mut at: usize = 0;
+    while let Some((word, after)) = rest.split_first_chunk() {
+        // Newlines are zero now. The lowest one is where the lowest bit is that gets a borrow and was not set.
+        let word = u64::from_le_bytes(*word) ^ NEWLINES;
+        let found = word.wrapping_sub(ONES) & !word & HIGHS;
+        if found != 0 {
+            // CAST: Less than 8.
+            return Some(at.wrapping_add((found.trailing_zeros() / 8) as usize));
+        }
+        rest = after;
+        at = at.wrapping_add(8);
+    }
+    for &byte in rest {
+        if byte == b'\n' {
+            return Some(at);
+        }
+        at = at.wrapping_add(1);
+    }
+    None
 }
 
 fn without_newline(text: &[u8]) -> &[u8] {

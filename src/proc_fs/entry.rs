@@ -121,6 +121,7 @@ impl Dir {
     /// # Errors
     ///
     /// [`ENOMEM`]: no memory for the handle.
+    #[inline]
     pub fn root() -> Result<Self> {
         Self::new(Place::Kernels(b""))
     }
@@ -130,6 +131,7 @@ impl Dir {
     /// # Errors
     ///
     /// As for [`Dir::root`].
+    #[inline]
     pub fn bus() -> Result<Self> {
         Self::new(Place::Kernels(b"bus/"))
     }
@@ -139,6 +141,7 @@ impl Dir {
     /// # Errors
     ///
     /// As for [`Dir::root`].
+    #[inline]
     pub fn driver() -> Result<Self> {
         Self::new(Place::Kernels(b"driver/"))
     }
@@ -148,6 +151,7 @@ impl Dir {
     /// # Errors
     ///
     /// As for [`Dir::root`].
+    #[inline]
     pub fn fs() -> Result<Self> {
         Self::new(Place::Kernels(b"fs/"))
     }
@@ -598,6 +602,7 @@ impl Symlink {
     /// ```
     /// link: Symlink::new(&dir, c"link", c"a/b/deep")?,
     /// ```
+    #[inline]
     pub fn new(dir: &Dir, name: &CStr, target: &CStr) -> Result<Self> {
         let size = target.to_bytes_with_nul().len();
         // CAST: 4096.

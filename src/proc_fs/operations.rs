@@ -268,6 +268,7 @@ pub trait Operations: Sized + Sync + 'static {
 /// *pos = pos.saturating_add_unsigned(arrived as u64);
 /// Ok(arrived)
 /// ```
+#[inline]
 pub fn write_to_user(buf: &mut UserSliceWriter, bytes: &[u8]) -> Result<usize> {
     let Some(bytes) = bytes.get(..bytes.len().min(buf.len())) else {
         return Ok(0);
@@ -303,6 +304,7 @@ pub fn write_to_user(buf: &mut UserSliceWriter, bytes: &[u8]) -> Result<usize> {
 /// let arrived = proc_fs::write_to_iter(iov, rest)?;
 /// *pos = pos.saturating_add_unsigned(arrived as u64);
 /// ```
+#[inline]
 pub fn write_to_iter(iov: &mut IovIterDest<'_>, bytes: &[u8]) -> Result<usize> {
     let wanted = bytes.len().min(iov.len());
     let arrived = iov.copy_to_iter(bytes);
@@ -449,24 +451,18 @@ impl<T: Operations> VTable<T> {
     ///
     /// # Safety
     ///
-    /// `pos` must be null or valid for reading and writing.
+    /// `pos` must be valid for reading and writing.
     unsafe fn transfer(
         count: usize,
         pos: *mut Offset,
         transfer: impl FnOnce(&mut Offset) -> Result<usize>,
     ) -> isize {
-        let mut moved = if pos.is_null() {
-            0
-        } else {
-            // SAFETY: Valid by the precondition.
-            unsafe { *pos }
-        };
+        // SAFETY: Valid by the precondition.
+        let mut moved = unsafe { *pos };
         match transfer(&mut moved) {
             Ok(done) if done <= count => {
-                if !pos.is_null() {
-                    // SAFETY: Valid by the precondition.
-                    unsafe { *pos = moved };
-                }
+                // SAFETY: Valid by the precondition.
+                unsafe { *pos = moved };
                 // CAST: `count` is at most MAX_RW_COUNT, and `done` is not more.
                 done as isize
             }
@@ -487,7 +483,8 @@ impl<T: Operations> VTable<T> {
         // SAFETY: `proc_reg_read` calls inside `use_pde`, with an open file.
         let ((data, ptr), file) = unsafe { (Self::opened(file), Self::local(file)) };
         let mut buf = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
-        // SAFETY: `vfs_read` passes a position of its caller's, or null for a stream.
+        // SAFETY: `vfs_read` passes a position of its caller's. That is null for a stream only, which no file is that
+        // nobody has called `stream_open` for.
         unsafe { Self::transfer(count, pos, |pos| data.read(ptr, file, &mut buf, pos)) }
     }
 
@@ -527,7 +524,7 @@ impl<T: Operations> VTable<T> {
         // SAFETY: `proc_reg_write` calls inside `use_pde`, with an open file.
         let ((data, ptr), file) = unsafe { (Self::opened(file), Self::local(file)) };
         let mut buf = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
-        // SAFETY: `vfs_write` passes a position of its caller's, or null for a stream.
+        // SAFETY: `vfs_write` passes a position of its caller's: see `read`.
         unsafe { Self::transfer(count, pos, |pos| data.write(ptr, file, &mut buf, pos)) }
     }
 

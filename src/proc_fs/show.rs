@@ -97,6 +97,7 @@ pub trait Store: Sync + 'static {
 ///     }
 /// }
 /// ```
+#[inline]
 pub fn write_to_seq(m: &SeqFile, bytes: &[u8]) {
     // CAST: `SeqFile` is a transparent wrapper, in an `Opaque`, of C's `seq_file`.
     let m = core::ptr::from_ref(m).cast_mut().cast();
@@ -123,6 +124,7 @@ pub fn write_to_seq(m: &SeqFile, bytes: &[u8]) {
 ///     _ => return Err(EINVAL),
 /// };
 /// ```
+#[inline]
 pub fn read_word<'a>(buf: &mut UserSliceReader, word: &'a mut [u8]) -> Result<&'a [u8]> {
     let word = word.get_mut(..buf.len()).ok_or(EINVAL)?;
     buf.read_slice(word)?;

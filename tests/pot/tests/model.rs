@@ -145,25 +145,27 @@ fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
             }
             Op::Complete(file) => (file, vec![], 0),
             Op::Draw(len, number) => {
-                let mut buffer = vec![0xaa; len];
+                let mut text = None;
+                let mut put = |head: &[u8], tail: &[u8]| text = Some([head, tail].concat());
                 let mut lot = Lot::default();
-                let mut drawn = pot.draw(&mut lot, |n| number % n, &mut buffer);
+                let mut drawn = pot.draw(&mut lot, |n| number % n, len, &mut put);
                 if let Drawn::TooLong(needed) = drawn {
                     prop_assert!(len < needed);
-                    prop_assert!(buffer.iter().all(|&byte| byte == 0xaa));
                     prop_assert_eq!(pot.stats(), model.stats());
-                    buffer.resize(needed, 0xaa);
-                    drawn = pot.draw(&mut lot, |_| panic!("the lot stands"), &mut buffer);
-                    prop_assert_eq!(drawn, Drawn::Bytes(needed));
+                    drawn = pot.draw(&mut lot, |_| panic!("the lot stands"), needed, put);
+                    prop_assert_eq!(text.as_ref().map(Vec::len), Some(needed));
                 }
-                if let Drawn::Bytes(len) = drawn {
-                    prop_assert_eq!(buffer[len - 1], b'\n');
-                    prop_assert!(model.draw(&buffer[..len - 1]), "{:?}", &buffer[..len]);
-                    // The rest of the buffer stays as it was.
-                    prop_assert!(buffer[len..].iter().all(|&byte| byte == 0xaa));
-                    model.stats.draws += 1;
-                } else {
-                    prop_assert!(model.fortunes.is_empty());
+                match text {
+                    Some(text) => {
+                        prop_assert_eq!(drawn, Drawn::Fortune);
+                        prop_assert_eq!(text.last(), Some(&b'\n'));
+                        prop_assert!(model.draw(&text[..text.len() - 1]), "{:?}", text);
+                        model.stats.draws += 1;
+                    }
+                    None => {
+                        prop_assert_eq!(drawn, Drawn::Nothing);
+                        prop_assert!(model.fortunes.is_empty());
+                    }
                 }
                 continue;
             }

@@ -49,12 +49,19 @@ fn reserve(pot: &mut HostPot, before: usize, after: usize) -> Result<(), Refused
 }
 
 fn draw(pot: &mut HostPot) -> Option<String> {
-    let mut buffer = vec![0; MAX_FORTUNE + 1];
-    match pot.draw(&mut Lot::default(), |n| n - 1, &mut buffer) {
-        Drawn::Nothing => None,
-        Drawn::Bytes(len) => Some(String::from_utf8(buffer[..len].to_vec()).unwrap()),
-        Drawn::TooLong(len) => panic!("{len} is too long"),
-    }
+    let mut text = None;
+    let drawn = pot.draw(
+        &mut Lot::default(),
+        |n| n - 1,
+        MAX_FORTUNE + 1,
+        |head, tail| text = Some(String::from_utf8([head, tail].concat()).unwrap()),
+    );
+    let expected = match text {
+        Some(_) => Drawn::Fortune,
+        None => Drawn::Nothing,
+    };
+    assert_eq!(drawn, expected);
+    text
 }
 
 fn contents(pot: &HostPot) -> String {
@@ -171,17 +178,20 @@ fn takes_the_longest() {
 }
 
 #[test]
-fn short_buffer_moves_nothing() {
+fn too_little_room_moves_nothing() {
     for order in [Order::Sequential, Order::Random, Order::Shuffle] {
         let mut pot = new(100);
         pot.set_order(order);
         store(&mut pot, &["fortune"]).unwrap();
-        let mut buffer = [0xaa; 7];
-        for len in 0..8 {
-            let drawn = pot.draw(&mut Lot::default(), |_| 0, &mut buffer[..len]);
+        for room in 0..8 {
+            let drawn = pot.draw(
+                &mut Lot::default(),
+                |_| 0,
+                room,
+                |_, _| panic!("there is none"),
+            );
             assert_eq!(drawn, Drawn::TooLong(8));
         }
-        assert_eq!(buffer, [0xaa; 7]);
         assert_eq!(pot.stats().draws, 0);
         assert_eq!(draw(&mut pot).unwrap(), "fortune\n");
     }
@@ -194,20 +204,22 @@ fn a_lot_stands_while_it_can() {
     for order in [Order::Random, Order::Shuffle] {
         pot.set_order(order);
         let mut lot = Lot::default();
-        let mut buffer = [0; 7];
-        assert_eq!(pot.draw(&mut lot, |_| 1, &mut []), Drawn::TooLong(7));
+        let nothing = |_: &[u8], _: &[u8]| panic!("there is no room");
+        assert_eq!(pot.draw(&mut lot, |_| 1, 0, nothing), Drawn::TooLong(7));
+        let mut text = Vec::new();
+        let mut put = |head: &[u8], tail: &[u8]| text.push([head, tail].concat());
         // Not asked again.
-        let drawn = pot.draw(&mut lot, |_| panic!("a lot was drawn"), &mut buffer);
-        assert_eq!(drawn, Drawn::Bytes(7));
-        assert_eq!(&buffer, b"second\n");
+        let drawn = pot.draw(&mut lot, |_| panic!("a lot was drawn"), 7, &mut put);
+        assert_eq!(drawn, Drawn::Fortune);
         // It was drawn in this lap, or is gone: another one.
         if order == Order::Shuffle {
-            assert_eq!(pot.draw(&mut lot, |n| n - 1, &mut buffer), Drawn::Bytes(6));
+            let drawn = pot.draw(&mut lot, |n| n - 1, 7, |_, _| ());
+            assert_eq!(drawn, Drawn::Fortune);
         }
         pot.clear();
         store(&mut pot, &["fourth"]).unwrap();
-        assert_eq!(pot.draw(&mut lot, |n| n - 1, &mut buffer), Drawn::Bytes(7));
-        assert_eq!(&buffer, b"fourth\n");
+        assert_eq!(pot.draw(&mut lot, |n| n - 1, 7, put), Drawn::Fortune);
+        assert_eq!(text, [b"second\n", b"fourth\n"]);
         pot.clear();
         store(&mut pot, &["first", "second", "third"]).unwrap();
     }

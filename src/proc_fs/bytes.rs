@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes that a callback has taken from user space, or keeps for it.
+
+use core::{
+    mem::MaybeUninit,
+    ops::Deref,
+    slice, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    uaccess::UserSliceReader, //
+};
+
+/// Some bytes, and room for more: up to `N` in place, or any number in memory that was allocated for them.
+///
+/// That memory is not cleared first: only what was appended can be read.
+pub struct Bytes<const N: usize> {
+    short: [MaybeUninit<u8>; N],
+    /// The place of the bytes, if it is not `short`.
+    long: Option<KVVec<MaybeUninit<u8>>>,
+    /// How many bytes there are.
+    ///
+    /// # Invariants
+    ///
+    /// So many are initialised at the beginning of their place.
+    len: usize,
+}
+
+impl<const N: usize> Default for Bytes<N> {
+    /// No bytes, and room for `N`.
+    fn default() -> Self {
+        // INVARIANT: There are none to be initialised.
+        Self {
+            short: [const { MaybeUninit::uninit() }; N],
+            long: None,
+            len: 0,
+        }
+    }
+}
+
+impl<const N: usize> Bytes<N> {
+    /// How many bytes there is room for, those included that there are.
+    pub fn room(&self) -> usize {
+        self.long.as_ref().map_or(N, |long| long.len())
+    }
+
+    /// Forgets all bytes, and makes room for `room`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]: no memory. Nothing has changed then.
+    pub fn renew(&mut self, room: usize, flags: Flags) -> Result {
+        if room > self.room() {
+            self.long = Some(KVVec::from_elem(MaybeUninit::uninit(), room, flags)?);
+        }
+        self.clear();
+        Ok(())
+    }
+
+    /// Forgets all bytes.
+    pub fn clear(&mut self) {
+        // INVARIANT: There are none to be initialised.
+        self.len = 0;
+    }
+
+    /// Appends bytes, and says whether there was room for them. If not, nothing has changed.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
+        let Some(place) = self.next(bytes.len()) else {
+            return false;
+        };
+        for (to, from) in place.iter_mut().zip(bytes) {
+            to.write(*from);
+        }
+        // INVARIANT: So many more were just initialised.
+        self.len = self.len.wrapping_add(bytes.len());
+        true
+    }
+
+    /// Appends all that is left to be read.
+    ///
+    /// # Errors
+    ///
+    /// - [`EINVAL`]: there is no room for it.
+    /// - [`EFAULT`]: it can't be read.
+    ///
+    /// Nothing has changed then.
+    #[inline]
+    pub fn read(&mut self, buf: &mut UserSliceReader) -> Result {
+        let count = buf.len();
+        buf.read_raw(self.next(count).ok_or(EINVAL)?)?;
+        // INVARIANT: `read_raw` has initialised so many more.
+        self.len = self.len.wrapping_add(count);
+        Ok(())
+    }
+
+    /// Where the next `count` bytes go, if there is room for them.
+    fn next(&mut self, count: usize) -> Option<&mut [MaybeUninit<u8>]> {
+        let place = match &mut self.long {
+            Some(long) => long.as_mut_slice(),
+            None => self.short.as_mut_slice(),
+        };
+        place.get_mut(self.len..)?.get_mut(..count)
+    }
+}
+
+impl<const N: usize> Deref for Bytes<N> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let place = match &self.long {
+            Some(long) => long.as_slice(),
+            None => self.short.as_slice(),
+        };
+        // SAFETY: By the type invariant so many are there and initialised. They are borrowed with `self`.
+        unsafe { slice::from_raw_parts(place.as_ptr().cast(), self.len) }
+    }
+}
