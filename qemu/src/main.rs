@@ -71,14 +71,15 @@ struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
 
+    /// How long the guest may take from power-on to its first process, in seconds; it takes 4 on two cores
+    /// without KVM
+    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    boot_timeout: u64,
+
     /// What to run in the guest
     #[arg(trailing_var_arg = true)]
     command: Vec<String>,
 }
-
-/// How long the guest may take from power-on to its first process. It takes 4 s on two cores without
-/// KVM.
-const COMING_UP: Duration = Duration::from_secs(90);
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -124,12 +125,13 @@ fn run(options: &Options) -> Result<u8> {
         seconds => Some(Duration::from_secs(seconds)),
     };
 
-    let mut end = Guest::start(&machine)?.wait(COMING_UP, limit)?;
+    let coming_up = Duration::from_secs(options.boot_timeout);
+    let mut end = Guest::start(&machine)?.wait(coming_up, limit)?;
     if let End::NeverUp(why) = &end {
         // In some hundreds of boots one dies before init, in the kernel's own text patching, where
         // QEMU emulates two CPUs. After init nothing is tried again.
         eprintln!("qemu/boot: the guest did not come up ({why}); trying once more");
-        end = Guest::start(&machine)?.wait(COMING_UP, limit)?;
+        end = Guest::start(&machine)?.wait(coming_up, limit)?;
     }
 
     let log = fs::read(&machine.console).unwrap_or_default();
@@ -174,10 +176,17 @@ fn verdict(end: &End, log: &str, nonce: &str) -> Result<u8, Failure> {
             lines,
         })
     };
-    if let End::NeverUp(why) = end {
-        return fail(126, &format!("the guest did not come up: {why}"), last(log));
-    }
     let mut complaints = scan::complaints(log);
+    if let End::NeverUp(why) = end {
+        if complaints.is_empty() {
+            complaints = last(log);
+        }
+        return fail(
+            126,
+            &format!("the guest did not come up: {why}"),
+            complaints,
+        );
+    }
     let mut status = None;
     if let End::Verdict { line } = end {
         let Some((code, taint)) = parse(line, nonce) else {
