@@ -298,12 +298,15 @@ where
 
     /// Takes a block out of the index that nothing needs now, to be freed. After an operation that may have
     /// left some, call it until there are none.
+    ///
+    /// One is kept where fortunes leave, for those that come.
     pub fn surplus(&mut self) -> Option<B> {
         let needed = self.needed_blocks(self.end, self.unfinished);
+        let kept = u64::from(self.oldest != self.end);
         if self.end_block > needed && self.end_block > self.first_block {
             self.end_block = self.end_block.wrapping_sub(1);
             self.slot(self.end_block)?.take()
-        } else if self.free_blocks(self.oldest) > 0 {
+        } else if self.free_blocks(self.oldest) > kept {
             let first = self.first_block;
             self.first_block = first.wrapping_add(1);
             self.slot(first)?.take()

@@ -59,7 +59,7 @@ macro_rules! mutants {
 }
 
 mutants! {
-    data_dropped_before_the_entry: Debug, "unloading.many", Kernel("KASAN");
+    data_dropped_before_the_entry: Debug, "files.unloading_drops_it", Kernel("KASAN");
     cursor_moved_on_a_failed_read: Stock, "classic.bug_9", Test("classic.bug_9");
     #[ignore = "only in make soak"]
     lock_held_across_the_copy: Stock, "others.stalled_reader", Hang("others.stalled_reader");
@@ -79,6 +79,69 @@ mutants! {
     not_charged: Stock, "others.memory", Test("others.memory_is_charged");
     #[ignore = "only in make soak"]
     surplus_leaked: Stock, "others.memory", Test("others.memory_is_charged");
+}
+
+/// Of what cargo-mutants changes in the pot and the records, its tests on the host notice nearly all.
+#[test]
+#[ignore = "only in make soak"]
+fn of_cargo_mutants() {
+    let top = fs::canonicalize("../..").unwrap();
+    let copy = top.join("build/mutants/of_cargo_mutants");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).unwrap();
+    }
+    // A workspace that has these files and nothing else.
+    fs::create_dir_all(copy.join("src")).unwrap();
+    for name in ["src/pot.rs", "src/records.rs"] {
+        fs::copy(top.join(name), copy.join(name)).unwrap();
+    }
+    let run = |command: &mut Command| {
+        let output = command.current_dir(&copy).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status, String::from_utf8_lossy(&said).into_owned())
+    };
+    fs::create_dir(copy.join("tests")).unwrap();
+    run(Command::new("cp")
+        .arg("-r")
+        .args([top.join("tests/pot"), copy.join("tests")]));
+    fs::copy(top.join("tests/Cargo.lock"), copy.join("Cargo.lock")).unwrap();
+    let workspace = fs::read_to_string(top.join("tests/Cargo.toml")).unwrap();
+    let members = workspace
+        .lines()
+        .find(|line| line.starts_with("members"))
+        .unwrap();
+    let workspace = workspace.replace(members, "members = [\"tests/pot\"]");
+    fs::write(copy.join("Cargo.toml"), workspace).unwrap();
+
+    let tools = top.join("build/tools");
+    let (status, said) = run(Command::new("cargo")
+        .args(["install", "--quiet", "--locked", "--root"])
+        .arg(&tools)
+        .arg("cargo-mutants@25.3.1"));
+    assert!(status.success(), "{said}");
+    let (_, said) = run(Command::new(tools.join("bin/cargo-mutants"))
+        .args([
+            "mutants",
+            "--package",
+            "pot",
+            "--no-times",
+            "--colors=never",
+        ])
+        .args(["--timeout", "60", "--jobs", "2"])
+        .env("CASES", "3000"));
+    let count = |name: &str| {
+        let list = fs::read_to_string(copy.join("mutants.out").join(name));
+        list.unwrap_or_else(|error| panic!("{name}: {error}: {said}"))
+            .lines()
+            .count()
+    };
+    let missed = fs::read_to_string(copy.join("mutants.out/missed.txt")).unwrap();
+    let noticed = count("caught.txt") + count("timeout.txt");
+    let all = noticed + count("missed.txt");
+    print!("{missed}");
+    println!("figure: R19  {noticed} of {all} mutants of the pot noticed; to be reached: 95 %");
+    assert!(all > 100, "{said}");
+    assert!(noticed * 100 >= all * 95, "{said}");
 }
 
 /// The words of an environment variable.
@@ -171,7 +234,7 @@ fn build(top: &Path, copy: &Path, name: &str, boot: &[String]) -> PathBuf {
     // Where scripts/enter has put the headers of a package; else they are in the tree of a kernel of our own.
     let headers = format!("/usr/src/linux-headers-{}", release.trim_end());
     let headers = match Path::new(&headers) {
-        package if package.exists() => package.to_owned(),
+        package if package.join("Makefile").exists() => package.to_owned(),
         _ => kernel.join(headers.trim_start_matches('/')),
     };
     let mut make = Command::new("make");

@@ -6,8 +6,8 @@ use crate::{
     ktap::note,
     memory::write_from,
     module::{
-        CONTROL, FORTUNE, Module, assert_cat, assert_pot, cat, control, echo, is_debug_kernel,
-        open, pot, set, stat, stats, store,
+        CONTROL, FORTUNE, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open, pot,
+        set, stat, stats, store,
     },
 };
 use nix::{
@@ -391,7 +391,7 @@ fn random_is_fair_to_long_fortunes() {
     set("order", "random").unwrap();
     let texts = ["short".to_owned(), "long".repeat(1000), "x".repeat(60000)];
     texts.iter().for_each(|text| echo(text));
-    let draws = if is_debug_kernel() { 600 } else { 3000 };
+    let draws = by_kernel(3000, 300);
     let value = chi_square(&count(draws, &texts));
     note(format!(
         "{draws} draws of a short and two long fortunes: chi-square {value:.1}, at most 35"
@@ -402,7 +402,7 @@ fn random_is_fair_to_long_fortunes() {
 fn shuffle_draws_each_once_a_lap() {
     let _module = Module::load("pot_size=100000");
     set("order", "shuffle").unwrap();
-    let texts: Vec<String> = (0..400)
+    let texts: Vec<String> = (0..by_kernel(400, 100))
         .map(|number| format!("{number} {}", "x".repeat(number)))
         .collect();
     texts.iter().for_each(|text| echo(text));
@@ -507,24 +507,28 @@ fn nothing_written_changes_nothing() {
 
 fn blocks_of_the_index_come_and_go() {
     // 341 fortunes a block: many times round, in all three orders.
+    let stored = by_kernel(4000, 2000);
     let _module = Module::load("pot_size=3000");
     set("when_full", "evict").unwrap();
     for order in ["sequential", "random", "shuffle"] {
         set("order", order).unwrap();
         let file = open();
-        for number in 0..4000 {
+        for number in 0..stored {
             write(&file, format!("{}\n", number % 10).as_bytes()).unwrap();
             if number % 3 == 0 {
                 assert_eq!(cat().len(), 2);
             }
         }
         let mut expected = "%\n".to_owned();
-        (2500..4000).for_each(|number| expected += &format!("{}\n%\n", number % 10));
+        (stored - 1500..stored).for_each(|number| expected += &format!("{}\n%\n", number % 10));
         assert!(pot() == expected.as_bytes(), "{order}");
         if order == "shuffle" {
             set("clear", "1").unwrap();
         }
     }
     assert!(Path::new(FORTUNE).exists());
-    assert_eq!((stat("evictions"), stat("fortunes")), (3 * 4000 - 1500, 0));
+    assert_eq!(
+        (stat("evictions"), stat("fortunes")),
+        (3 * stored - 1500, 0)
+    );
 }

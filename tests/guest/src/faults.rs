@@ -5,7 +5,7 @@
 
 use crate::{
     coverage,
-    ktap::{amount, figure, note, progress, skip},
+    ktap::{amount, figure, log, note, progress, skip},
     module::{CONTROL, FORTUNE, KernelLog, Module, control, open, pot, set, stats, store},
 };
 use nix::{
@@ -53,10 +53,30 @@ fn set_up(verbose: &str) {
     }
 }
 
+/// While this is there, the kernel log is not copied to the console, which is slow, but for errors.
+struct Quiet(String);
+
+impl Quiet {
+    const LEVEL: &str = "/proc/sys/kernel/printk";
+
+    fn new() -> Self {
+        let before = fs::read_to_string(Self::LEVEL).unwrap();
+        fs::write(Self::LEVEL, "4").unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = fs::write(Self::LEVEL, &self.0);
+    }
+}
+
 /// The n-th of what could fail in the calls of this thread does, for each n.
 struct Sweep {
     nth: File,
     log: KernelLog,
+    _quiet: Quiet,
     /// The stacks in which something failed, up to the first function of the module, and how often.
     sites: BTreeMap<String, usize>,
     /// How many failures were in stacks without one.
@@ -75,6 +95,7 @@ impl Sweep {
         Self {
             nth: nth.unwrap(),
             log: KernelLog::new(),
+            _quiet: Quiet::new(),
             sites: BTreeMap::new(),
             elsewhere: 0,
             silent: 0,
@@ -116,6 +137,15 @@ impl Sweep {
     /// Finds out from the kernel log where the fault was.
     fn count(&mut self) {
         let said = self.log.said();
+        // What is not the stack of a fault belongs on the console, where the harness looks for complaints.
+        let mut of_a_fault = false;
+        for line in &said {
+            of_a_fault |= line.contains("FAULT_INJECTION") || line.contains("vmalloc error");
+            if !of_a_fault {
+                log(3, line);
+            }
+            of_a_fault &= !line.contains("</TASK>");
+        }
         if said.is_empty() {
             self.silent += 1;
             return;

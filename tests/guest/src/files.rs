@@ -6,8 +6,8 @@ use crate::{
     ktap::note,
     memory::write_from,
     module::{
-        CONTROL, FORTUNE, Module, assert_cat, assert_pot, cat, control, echo, open, pot, set, stat,
-        stats, store,
+        CONTROL, FORTUNE, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open, pot,
+        set, stat, stats, store,
     },
 };
 use fastrand::Rng;
@@ -477,14 +477,14 @@ fn generate(random: &mut Rng, count: usize) -> Vec<u8> {
 }
 
 fn classic_file() {
-    const FORTUNES: usize = 6000;
+    let count = by_kernel(6000, 500);
     let saved = "/tmp/fortunes";
-    let bytes = generate(&mut Rng::with_seed(7), FORTUNES);
+    let bytes = generate(&mut Rng::with_seed(7), count);
     fs::write(saved, &bytes).unwrap();
     for _ in 0..2 {
         let module = Module::load("pot_size=4194304");
         sh(&format!("cat {saved} > {FORTUNE}"));
-        assert_eq!((stat("fortunes"), stat("reserved")), (FORTUNES as u64, 0));
+        assert_eq!((stat("fortunes"), stat("reserved")), (count as u64, 0));
         sh(&format!(
             "cat {CONTROL}/pot > /tmp/again && cmp /tmp/again {saved}"
         ));
@@ -498,7 +498,7 @@ fn classic_file() {
         sh(&format!("cmp {CONTROL}/pot {saved}"));
         module.unload();
     }
-    note(format!("{FORTUNES} fortunes, {} bytes", bytes.len()));
+    note(format!("{count} fortunes, {} bytes", bytes.len()));
     fs::remove_file(saved).unwrap();
     fs::remove_file("/tmp/again").unwrap();
 }

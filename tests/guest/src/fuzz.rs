@@ -8,7 +8,7 @@
 use crate::{
     ktap::{amount, figure, progress},
     memory::Buffer,
-    module::{self, Module, control, is_debug_kernel, set, stats},
+    module::{self, Module, by_kernel, control, set, stats},
 };
 use fastrand::Rng;
 use nix::{
@@ -698,11 +698,7 @@ fn fuzz(seed: u64, calls: usize) -> Result<(), String> {
 }
 
 fn against_the_model() {
-    let calls = if is_debug_kernel() {
-        amount(20_000, 10_000_000)
-    } else {
-        amount(200_000, 10_000_000)
-    };
+    let calls = by_kernel(amount(200_000, 10_000_000), amount(20_000, 10_000_000));
     if let Err(why) = fuzz(1, calls) {
         panic!("{why}");
     }

@@ -128,7 +128,7 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
     coverage::begin();
     let mut failed = false;
     for (number, test) in chosen.iter().enumerate() {
-        log(&format!("test {}", test.name));
+        log(6, &format!("test {}", test.name));
         let now = Instant::now();
         *PROGRESS.lock().unwrap() = Some((test.name, now, now));
         let result = panic::catch_unwind(AssertUnwindSafe(test.run));
@@ -152,6 +152,7 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
                 ("not ", String::new())
             }
         };
+        println!("# seconds: {:.1}", now.elapsed().as_secs_f32());
         println!("{not}ok {} {}{sentences}{reason}", number + 1, test.name);
     }
     coverage::end();
@@ -162,9 +163,9 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
     }
 }
 
-/// Writes a line to the kernel log, so that one can tell what the kernel said during which test.
-pub(crate) fn log(line: &str) {
+/// Writes a line to the kernel log at one of its levels, so that one can tell what the kernel said during which test.
+pub(crate) fn log(level: u8, line: &str) {
     let kmsg = fs::OpenOptions::new().write(true).open("/dev/kmsg");
-    kmsg.and_then(|mut kmsg| kmsg.write_all(format!("<6>guest: {line}\n").as_bytes()))
+    kmsg.and_then(|mut kmsg| kmsg.write_all(format!("<{level}>guest: {line}\n").as_bytes()))
         .expect("/dev/kmsg takes a line");
 }

@@ -9,17 +9,20 @@ mod memory;
 mod module;
 mod transcript;
 
+mod bench;
 mod calls;
 mod classic;
 mod control;
 mod faults;
 mod files;
 mod fuzz;
+mod linear;
 mod loading;
 mod others;
 mod permissions;
 mod proc_fs;
 mod reads;
+mod stress;
 mod tools;
 mod torture;
 mod unloading;
@@ -50,7 +53,9 @@ fn main() -> ExitCode {
                 faults::TESTS,
                 fuzz::TESTS,
                 torture::TESTS,
+                linear::TESTS,
                 unloading::TESTS,
+                stress::TESTS,
                 tools::TESTS,
                 proc_fs::TESTS,
             ];
@@ -60,11 +65,19 @@ fn main() -> ExitCode {
                 _ => ktap::run(&tests, patterns),
             }
         }
+        ["bench", what @ ("instructions" | "time")] => match bench::run(what) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
         ["classic", words @ ..] => classic::catch(words),
+        ["stall", call @ ("read" | "write")] => stress::stall(call),
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS]"
+                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench instructions|time | guest stall read|write"
             );
             ExitCode::from(2)
         }

@@ -97,6 +97,11 @@ pub(crate) fn is_debug_kernel() -> bool {
     Path::new("/proc/lockdep").exists()
 }
 
+/// How much of something a test is to do on a stock kernel, and on one that checks itself.
+pub(crate) fn by_kernel<T>(stock: T, debug: T) -> T {
+    if is_debug_kernel() { debug } else { stock }
+}
+
 /// Opens /proc/fortune for reading and writing.
 pub(crate) fn open() -> File {
     OpenOptions::new()

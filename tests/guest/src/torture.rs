@@ -4,7 +4,7 @@
 
 use crate::{
     ktap::{amount, figure, progress},
-    module::{Module, is_debug_kernel, open, pot, set, stat},
+    module::{Module, by_kernel, open, pot, set, stat},
 };
 use nix::{sys::uio::pread, unistd::write};
 use std::{
@@ -132,11 +132,7 @@ fn round() {
 
 fn whole_fortunes_only() {
     const CALLS: usize = (WRITERS + READERS + 1) * EACH;
-    let calls = if is_debug_kernel() {
-        amount(50_000, 2_000_000)
-    } else {
-        amount(200_000, 20_000_000)
-    };
+    let calls = by_kernel(amount(200_000, 20_000_000), amount(50_000, 2_000_000));
     // One round fits, two do not.
     let _module = Module::load("pot_size=500000");
     let mut done = 0;

@@ -4,7 +4,7 @@
 
 use crate::{
     memory::{Stall, read_to},
-    module::{FORTUNE, KernelLog, Module, assert_cat, cat, echo, open, set, store},
+    module::{FORTUNE, KernelLog, Module, assert_cat, by_kernel, cat, echo, open, set, store},
 };
 use nix::{
     errno::Errno,
@@ -117,7 +117,7 @@ fn many_open_descriptors() {
 }
 
 /// Kernel memory in use, in KiB, of the kinds that the module takes.
-fn kernel_memory() -> i64 {
+pub(crate) fn kernel_memory() -> i64 {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
     let info = fs::read_to_string("/proc/meminfo").unwrap();
     let lines = info.lines().filter(|line| {
@@ -158,7 +158,7 @@ fn nothing_is_left() {
     (0..3).for_each(|_| live());
     let before = kernel_memory();
     let log = KernelLog::new();
-    (0..20).for_each(|_| live());
+    (0..by_kernel(20, 2)).for_each(|_| live());
     assert_eq!(log.said(), [""; 0]);
     let grown = kernel_memory() - before;
     assert!(grown < 1024, "{grown} KiB");

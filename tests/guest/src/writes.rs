@@ -4,7 +4,7 @@
 
 use crate::{
     memory::write_from,
-    module::{FORTUNE, Module, assert_cat, cat, echo, is_debug_kernel, open, store},
+    module::{FORTUNE, Module, assert_cat, by_kernel, cat, echo, open, store},
 };
 use nix::{
     errno::Errno,
@@ -218,7 +218,7 @@ fn each_segment_of_writev() {
 fn many_fortunes() {
     // More than several blocks of the index hold.
     let _module = Module::load("pot_size=100000");
-    let count = if is_debug_kernel() { 1000 } else { 5000 };
+    let count = by_kernel(5000, 1000);
     let file = open();
     for number in 0..count {
         write(&file, format!("fortune {number}\n").as_bytes()).unwrap();

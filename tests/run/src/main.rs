@@ -118,6 +118,11 @@ fn boot(kernel: &[String]) -> Vec<String> {
     .to_vec()
 }
 
+/// What the program of the guest is to do.
+fn verb(soak: bool) -> &'static str {
+    if soak { "soak" } else { "test" }
+}
+
 /// Where Kbuild has built the modules for a kernel.
 fn modules(kernel: &[String]) -> Result<PathBuf> {
     Ok(env::current_dir()?.join("build").join(&kernel[0]))
@@ -159,6 +164,7 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
             debug.map(modules).transpose()?.unwrap_or_default(),
         )
         .env("BUILD", modules(kernel)?)
+        .env("VERB", verb(options.soak))
         .env("CASES", if options.soak { "1000000" } else { "50000" })
         .stderr(Stdio::inherit());
     let output = finish(&mut cargo).context("cargo")?;
@@ -222,7 +228,7 @@ fn guest_tests(kernel: &[String], patterns: &[&str], soak: bool) -> Result<Vec<O
         .args(&words[1..])
         .args(files)
         .args(["--timeout", if soak { "0" } else { "900" }])
-        .args(["--", "guest", if soak { "soak" } else { "test" }])
+        .args(["--", "guest", verb(soak)])
         .args(patterns)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());

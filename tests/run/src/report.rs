@@ -11,11 +11,16 @@ use std::{
 /// How the line begins by which a test says what it has measured.
 const FIGURE: &str = "figure: ";
 
+/// How the line begins by which the guest says how long a test took.
+const SECONDS: &str = "seconds: ";
+
 /// How a test ended.
 pub(crate) struct Outcome {
     /// `group.what_it_shows`
     name: String,
     result: Result,
+    /// How long it took in a guest.
+    seconds: f32,
 }
 
 enum Result {
@@ -32,6 +37,7 @@ impl Outcome {
         Self {
             name: name.to_owned(),
             result: Result::Passed(shown),
+            seconds: 0.,
         }
     }
 
@@ -39,6 +45,7 @@ impl Outcome {
         Self {
             name: name.to_owned(),
             result: Result::Failed(message),
+            seconds: 0.,
         }
     }
 
@@ -46,6 +53,7 @@ impl Outcome {
         Self {
             name: name.to_owned(),
             result: Result::Skipped(reason),
+            seconds: 0.,
         }
     }
 
@@ -64,7 +72,7 @@ impl Outcome {
 /// No plan, a plan of no tests, and each planned test without a result are failures.
 pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
     let mut planned = None;
-    let mut said = String::new();
+    let (mut said, mut seconds) = (String::new(), 0.);
     let mut outcomes = Vec::new();
     for line in text.lines() {
         let (passed, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
@@ -74,19 +82,26 @@ pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
                 if let Some(count) = line.strip_prefix("1..") {
                     planned = count.parse::<usize>().ok();
                 }
-                if let Some(message) = line.strip_prefix("# ") {
-                    said += message;
-                    said += "\n";
+                match line.strip_prefix("# ") {
+                    Some(message) if message.starts_with(SECONDS) => {
+                        seconds = message[SECONDS.len()..].parse().unwrap_or_default();
+                    }
+                    Some(message) => said += &format!("{message}\n"),
+                    None => {}
                 }
                 continue;
             }
         };
         let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
         let message = std::mem::take(&mut said);
-        outcomes.push(match name.split_once(" # SKIP ") {
+        let outcome = match name.split_once(" # SKIP ") {
             Some((name, reason)) => Outcome::skipped(name, reason.to_owned()),
             None if passed => Outcome::passed(name, message),
             None => Outcome::failed(name, message),
+        };
+        outcomes.push(Outcome {
+            seconds: std::mem::take(&mut seconds),
+            ..outcome
         });
     }
     match planned {
@@ -153,11 +168,12 @@ impl Report {
     /// Adds results from `place`, the host or a kernel, and prints a line for each group of them and more
     /// for what has not passed.
     pub(crate) fn add(&mut self, place: &str, outcomes: Vec<Outcome>) {
-        let mut groups: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        let mut groups: BTreeMap<String, (usize, usize, f32)> = BTreeMap::new();
         for outcome in outcomes {
             let group = outcome.name.split('.').next().unwrap_or_default();
-            let (passed, all) = groups.entry(group.to_owned()).or_default();
+            let (passed, all, seconds) = groups.entry(group.to_owned()).or_default();
             *all += 1;
+            *seconds += outcome.seconds;
             match outcome.result {
                 Result::Passed(shown) => {
                     *passed += 1;
@@ -187,8 +203,14 @@ impl Report {
                 }
             }
         }
-        for (group, (passed, all)) in groups {
-            println!("{place:<16} {group:<12} {passed:>4} of {all}");
+        for (group, (passed, all, seconds)) in groups {
+            let time = if seconds < 1. {
+                String::new()
+            } else {
+                format!(" {seconds:>5.0} s")
+            };
+            let line = format!("{place:<16} {group:<12} {passed:>4} of {all:<4}{time}");
+            println!("{}", line.trim_end());
         }
         println!("{place:<16} {:>4} s", self.since.elapsed().as_secs());
         self.since = Instant::now();

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What calls cost, in instructions of the guest: of /proc/fortune, of its twin in C, and of an empty file
+//! in /proc.
+//!
+//! Where QEMU counts instructions (`qemu/boot --icount`) the time stamp counter is that count. Batches are
+//! short, so that some are not interrupted, and those of the three files take turns; the least is what counts.
+
+use crate::{module::Module, others::Group};
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::{Pid, write},
+};
+use std::{
+    arch::{asm, x86_64::_rdtsc},
+    ffi::CString,
+    fs::{self, File, OpenOptions},
+    os::fd::AsRawFd,
+    process::{Command, Stdio},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How many calls a batch makes, and how many batches there are: together, the calls should take less than a tick of
+/// the clock, which comes every few million instructions.
+const CALLS: u64 = 10;
+const BATCHES: usize = 100;
+
+/// A file, and the directory beside it.
+struct Target {
+    name: &'static str,
+    path: CString,
+    file: File,
+}
+
+impl Target {
+    const NAMES: [&str; 3] = ["fortune", "twin", "floor"];
+
+    fn open(name: &'static str) -> Result<Self> {
+        let path = format!("/proc/{name}");
+        Ok(Self {
+            name,
+            file: OpenOptions::new().read(true).write(true).open(&path)?,
+            path: CString::new(path)?,
+        })
+    }
+
+    /// Writes to a file of the directory; the empty file has none.
+    fn set(&self, file: &str, word: &str) -> Result<()> {
+        if self.name != "floor" {
+            fs::write(format!("/proc/driver/{}/{file}", self.name), word)?;
+        }
+        Ok(())
+    }
+
+    fn store(&self, fortunes: usize) -> Result<()> {
+        for _ in 0..fortunes {
+            write(&self.file, &text(64))?;
+        }
+        Ok(())
+    }
+
+    fn pread(&self) {
+        let mut buffer = [0_u8; 4096];
+        let (fd, at) = (self.file.as_raw_fd(), buffer.as_mut_ptr());
+        // SAFETY: The buffer is as large as that.
+        unsafe { libc::syscall(libc::SYS_pread64, fd, at, 4096, 0_u64) };
+    }
+
+    fn read(&self) {
+        let mut buffer = [0_u8; 4096];
+        let (fd, at) = (self.file.as_raw_fd(), buffer.as_mut_ptr());
+        // SAFETY: The buffer is as large as that.
+        unsafe { libc::syscall(libc::SYS_read, fd, at, 4096) };
+    }
+
+    fn write(&self, text: &[u8]) {
+        let (fd, at) = (self.file.as_raw_fd(), text.as_ptr());
+        // SAFETY: The text is as long as that.
+        unsafe { libc::syscall(libc::SYS_write, fd, at, text.len()) };
+    }
+
+    /// Opens the file, reads so many times, and closes it.
+    fn cat(&self, reads: usize) {
+        let mut buffer = [0_u8; 4096];
+        let (path, at) = (self.path.as_ptr(), buffer.as_mut_ptr());
+        // SAFETY: The buffer is as large as that, and the descriptor this call's own.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_open, path, libc::O_RDONLY);
+            for _ in 0..reads {
+                libc::syscall(libc::SYS_read, fd, at, 4096);
+            }
+            libc::syscall(libc::SYS_close, fd);
+        }
+    }
+}
+
+/// A line and its newline, of so many bytes together.
+fn text(len: usize) -> Vec<u8> {
+    let mut text = vec![b'x'; len];
+    text[len - 1] = b'\n';
+    text
+}
+
+/// How many instructions this machine has executed.
+fn instructions() -> u64 {
+    // SAFETY: Any x86-64 has it, and user space may read it.
+    unsafe { _rdtsc() }
+}
+
+/// Makes sure that this counts instructions.
+fn calibrate() -> Result<()> {
+    const TIMES: u64 = 100_000;
+    let counted = (0..10).map(|_| {
+        let begun = instructions();
+        // SAFETY: A loop of two instructions that changes a register.
+        unsafe { asm!("2:", "dec {0}", "jnz 2b", inout(reg) TIMES => _) };
+        instructions() - begun
+    });
+    let counted = counted.min().context("ten times")?;
+    ensure!(
+        (2 * TIMES..2 * TIMES + 20).contains(&counted),
+        "{counted} for {} instructions: --icount is missing",
+        2 * TIMES
+    );
+    println!(
+        "calibrated: {counted} for a loop of {} instructions",
+        2 * TIMES
+    );
+    Ok(())
+}
+
+/// Measures `call` on each target, with `prepare` before each batch, and prints the instructions of one call.
+fn measure(
+    row: &str,
+    targets: &[Target],
+    prepare: impl Fn(&Target) -> Result<()>,
+    call: impl Fn(&Target),
+) -> Result<()> {
+    let mut counts = vec![Vec::new(); targets.len()];
+    for _ in 0..BATCHES {
+        for (target, counts) in targets.iter().zip(&mut counts) {
+            prepare(target)?;
+            let begun = instructions();
+            for _ in 0..CALLS {
+                call(target);
+            }
+            counts.push(instructions() - begun);
+        }
+    }
+    for (target, counts) in targets.iter().zip(&counts) {
+        let least = *counts.iter().min().context("a batch")?;
+        let equal = counts.iter().filter(|&&count| count == least).count();
+        let each = least as f64 / CALLS as f64;
+        println!("{row} {} {each:.2} {equal} {BATCHES}", target.name);
+    }
+    Ok(())
+}
+
+/// Loads the modules and opens their files.
+fn load(size: usize) -> Result<(Vec<Module>, Vec<Target>)> {
+    let parameters = format!("pot_size={size}");
+    let modules = vec![
+        Module::load(&parameters),
+        Module::load_file("twin", &parameters),
+        Module::load_file("floor", ""),
+    ];
+    let targets = Target::NAMES.into_iter().map(Target::open);
+    Ok((modules, targets.collect::<Result<_>>()?))
+}
+
+/// Prints what was measured, line by line; tests/bench reads it.
+pub(crate) fn run(what: &str) -> Result<()> {
+    if what == "instructions" {
+        by_instructions()
+    } else {
+        by_time()?;
+        index()
+    }
+}
+
+/// Prints lines of: the row's id, the file, instructions of a call, how many batches took the least, and of
+/// how many.
+fn by_instructions() -> Result<()> {
+    calibrate()?;
+    let nothing = |_: &Target| Ok(());
+    let (short, page) = (text(64), text(4096));
+
+    {
+        let (_modules, targets) = load(1 << 20)?;
+        for target in &targets {
+            target.store(100)?;
+            target.read();
+        }
+        measure("P1", &targets, nothing, Target::read)?;
+        measure("P2", &targets, nothing, Target::pread)?;
+        measure("P5.open", &targets, nothing, |target| target.cat(0))?;
+        measure("P5.cat", &targets, nothing, |target| target.cat(2))?;
+        // The first one after clearing makes the index.
+        let empty = |target: &Target| {
+            target.set("clear", "1")?;
+            target.store(1)
+        };
+        measure("P3", &targets, empty, |target| target.write(&short))?;
+        measure("P4", &targets, empty, |target| target.write(&page))?;
+    }
+    {
+        let (_modules, targets) = load(4096)?;
+        for target in &targets {
+            target.set("when_full", "evict")?;
+            target.store(100)?;
+        }
+        measure("P6", &targets, nothing, |target| target.write(&short))?;
+    }
+    commands()?;
+    let (_modules, targets) = load(8 << 20)?;
+    let mut stored = 0;
+    for fortunes in [1, 1000, 100_000] {
+        for target in &targets {
+            target.store(fortunes - stored)?;
+        }
+        stored = fortunes;
+        measure(
+            &format!("P7.draw.{fortunes}"),
+            &targets,
+            nothing,
+            Target::pread,
+        )?;
+    }
+    Ok(())
+}
+
+/// What a draw costs with all that is around it, and what else there is to get a fortune by: of 1000 fortunes.
+fn commands() -> Result<()> {
+    let (_modules, targets) = load(1 << 20)?;
+    let mut file = Vec::new();
+    for target in &targets {
+        target.store(1000)?;
+    }
+    for _ in 0..1000 {
+        file.extend(text(64));
+    }
+    fs::write("/tmp/lines", &file)?;
+    let commands: [(&str, &str, &[&str]); 4] = [
+        ("fortune", "cat", &["/proc/fortune"]),
+        ("twin", "cat", &["/proc/twin"]),
+        ("shuf", "shuf", &["-n", "1", "/tmp/lines"]),
+        ("true", "true", &[]),
+    ];
+    let mut counts = [const { Vec::new() }; 4];
+    for _ in 0..5 {
+        for ((_, program, arguments), counts) in commands.iter().zip(&mut counts) {
+            let begun = instructions();
+            let status = Command::new(program)
+                .args(*arguments)
+                .stdout(Stdio::null())
+                .status()?;
+            ensure!(status.success(), "{program}: {status}");
+            counts.push(instructions() - begun);
+        }
+    }
+    for ((name, ..), counts) in commands.iter().zip(&counts) {
+        let least = counts.iter().min().context("five times")?;
+        println!("user {name} {least} 1 5");
+    }
+    Ok(())
+}
+
+/// Prints calls a second of one thread and of two, each on a CPU of its own: lines of `P9`, the file, how many threads,
+/// and the rate. Also what an entry of the index takes.
+fn by_time() -> Result<()> {
+    const ROUNDS: usize = 7;
+    let (_modules, targets) = load(1 << 20)?;
+    for target in &targets {
+        target.store(1000)?;
+    }
+    let zero = Target {
+        name: "zero",
+        path: c"/dev/zero".into(),
+        file: OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/zero")?,
+    };
+    let targets: Vec<&Target> = targets.iter().chain([&zero]).collect();
+    for _ in 0..ROUNDS {
+        for threads in [1, 2] {
+            for target in &targets {
+                let rate = rate(target, threads)?;
+                println!("P9 {} {threads} {rate:.0}", target.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many draws a second so many threads make, each with an open file of its own.
+fn rate(target: &Target, threads: usize) -> Result<f64> {
+    const TIME: Duration = Duration::from_millis(300);
+    let (ready, done) = (Barrier::new(threads + 1), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|cpu| {
+                let (ready, done) = (&ready, &done);
+                scope.spawn(move || -> Result<u64> {
+                    let mut cpus = CpuSet::new();
+                    cpus.set(cpu)?;
+                    sched_setaffinity(Pid::from_raw(0), &cpus)?;
+                    let file = File::open(target.path.to_str()?)?;
+                    let mut buffer = [0_u8; 65];
+                    let (fd, at) = (file.as_raw_fd(), buffer.as_mut_ptr());
+                    ready.wait();
+                    let mut calls = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        // SAFETY: The buffer is as large as that.
+                        unsafe { libc::syscall(libc::SYS_pread64, fd, at, 65, 0_u64) };
+                        calls += 1;
+                    }
+                    Ok(calls)
+                })
+            })
+            .collect();
+        ready.wait();
+        let begun = Instant::now();
+        thread::sleep(TIME);
+        done.store(true, Ordering::Relaxed);
+        let mut calls = 0;
+        for thread in threads {
+            calls += thread.join().expect("no panic")?;
+        }
+        Ok(calls as f64 / begun.elapsed().as_secs_f64())
+    })
+}
+
+/// Prints what the index takes for a fortune, in bytes: `P10` and the number.
+fn index() -> Result<()> {
+    const FORTUNES: usize = 100_000;
+    let (_modules, targets) = load(1 << 20)?;
+    let group = Group::enter();
+    for target in &targets[..2] {
+        let before = group.charged();
+        write(&target.file, &b"%\nx\n".repeat(FORTUNES))?;
+        let charged = group.charged() - before;
+        println!(
+            "P10 {} {:.2}",
+            target.name,
+            charged as f64 / FORTUNES as f64
+        );
+    }
+    Ok(())
+}

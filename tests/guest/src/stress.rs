@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module loaded and unloaded many times, with many files open, and under those who use it.
+
+use crate::{
+    ktap::{amount, figure, progress},
+    memory::{HalfMapped, Stall, read_to, write_from},
+    module::{
+        CONTROL, FORTUNE, Module, assert_pot, by_kernel, cat, echo, is_debug_kernel, open, pot,
+        set, stats, store,
+    },
+    unloading::kernel_memory,
+};
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, setrlimit},
+    unistd::{Whence, lseek, read, write},
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::process::ExitStatusExt,
+    process::{Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+crate::tests!(stress:
+    loading_and_unloading [U3],
+    unloading_under_load [U1 U2],
+    fifty_thousand_descriptors [U1 U2],
+    stalled_and_killed [O1 U1],
+    every_partial_fault [R10 R11 W1],
+);
+
+fn loading_and_unloading() {
+    let cycles = by_kernel(amount(300, 10_000), 30);
+    let mut begun = 0;
+    for cycle in 0..cycles {
+        if cycle == cycles / 3 {
+            begun = kernel_memory();
+        }
+        let module = Module::load("");
+        echo("one");
+        let file = open();
+        assert_eq!(read(&file, &mut [0; 2]), Ok(2));
+        write(&file, b"unfinished").unwrap();
+        module.unload();
+        progress(cycle, cycles);
+    }
+    let grown = kernel_memory() - begun;
+    assert!(grown <= 64 || is_debug_kernel(), "{grown} KiB");
+    figure(
+        "R6",
+        format!(
+            "{cycles} times insmod and rmmod, kernel memory {grown:+} KiB after the first third"
+        ),
+        "300 in the gate, 10,000 in make soak; at most 64 KiB",
+    );
+}
+
+/// Says that others shall stop, however this ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What those who use the module may see while it comes and goes.
+fn is_documented(call: &str, error: Option<i32>) -> bool {
+    let error = error.map(Errno::from_raw);
+    match call {
+        // It is not there, or just going.
+        "open" => matches!(error, Some(Errno::ENOENT)),
+        "lseek" => matches!(error, Some(Errno::EINVAL)),
+        // It has gone since; and ENOSPC is for the full pot.
+        _ => matches!(error, Some(Errno::EIO | Errno::ENOSPC)),
+    }
+}
+
+fn unloading_under_load() {
+    const USERS: usize = 4;
+    let cycles = by_kernel(amount(100, 2000), amount(30, 300));
+    let done = AtomicBool::new(false);
+    let seen = Mutex::new(BTreeMap::new());
+    let use_it = |path: &str| {
+        let mut buffer = [0; 4096];
+        while !done.load(Ordering::Relaxed) {
+            let failed = |call: &'static str, result: std::io::Result<()>| {
+                if let Err(error) = result {
+                    let documented = is_documented(call, error.raw_os_error());
+                    assert!(documented, "{call} {path}: {error}");
+                    *seen
+                        .lock()
+                        .unwrap()
+                        .entry(format!("{call}: {error}"))
+                        .or_insert(0) += 1;
+                }
+            };
+            let file = OpenOptions::new()
+                .read(true)
+                .write(path == FORTUNE)
+                .open(path);
+            let mut file = match file {
+                Ok(file) => file,
+                Err(error) => {
+                    failed("open", Err(error));
+                    continue;
+                }
+            };
+            for _ in 0..5 {
+                if path == FORTUNE {
+                    failed("write", file.write(b"some text\nand more").map(drop));
+                }
+                failed("read", file.read(&mut buffer).map(drop));
+                failed(
+                    "lseek",
+                    lseek(&file, 0, Whence::SeekSet)
+                        .map(drop)
+                        .map_err(Into::into),
+                );
+            }
+        }
+    };
+    let walk = || {
+        while !done.load(Ordering::Relaxed) {
+            for directory in ["/proc", "/proc/driver", CONTROL] {
+                for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                    let _ = entry.metadata();
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..USERS - 2 {
+            scope.spawn(|| use_it(FORTUNE));
+        }
+        scope.spawn(|| use_it(&format!("{CONTROL}/pot")));
+        scope.spawn(walk);
+        let _stop = Stop(&done);
+        for cycle in 0..cycles {
+            let module = Module::load("");
+            thread::sleep(Duration::from_millis(20));
+            module.unload();
+            progress(cycle, cycles);
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    assert!(
+        seen.keys().any(|error| error.starts_with("read")),
+        "{seen:?}"
+    );
+    figure(
+        "R7",
+        format!("{cycles} times insmod and rmmod under {USERS} users, documented errors only"),
+        "100 (30 on a debug kernel); in make soak 2,000 (300)",
+    );
+}
+
+fn fifty_thousand_descriptors() {
+    let most = by_kernel(50_000, 5_000);
+    setrlimit(
+        Resource::RLIMIT_NOFILE,
+        most as u64 + 1000,
+        most as u64 + 1000,
+    )
+    .unwrap();
+    // What it takes to open, to unload with them open, and to close them, the oldest first.
+    let live = |count: usize| {
+        let module = Module::load("");
+        echo("one");
+        let files: Vec<File> = (0..count).map(|_| open()).collect();
+        let begun = Instant::now();
+        module.unload();
+        let unloading = begun.elapsed();
+        for file in &files {
+            assert_eq!(read(file, &mut [0; 2]), Err(Errno::EIO));
+            assert_eq!(write(file, b"two"), Err(Errno::EIO));
+            assert_eq!(lseek(file, 0, Whence::SeekSet), Err(Errno::EINVAL));
+        }
+        drop(files);
+        unloading
+    };
+    let half = live(most / 2);
+    let all = live(most);
+    let ratio = all.as_secs_f64() / half.as_secs_f64();
+    assert!(ratio <= 3., "{half:?}, {all:?}");
+    figure(
+        "R8",
+        format!("rmmod with {most} open files takes {ratio:.1} times as long as with half of them"),
+        "50,000 on a stock kernel; at most 3 times",
+    );
+}
+
+/// What `guest stall read` and `guest stall write` do: such a call on /proc/fortune, whose copy never ends. It
+/// says so when it has come that far, and has to be killed.
+pub(crate) fn stall(call: &str) -> ! {
+    let stall = Stall::new();
+    let (file, address, reads) = (open(), stall.address(), call == "read");
+    thread::spawn(move || {
+        let done = if reads {
+            read_to(&file, address as *mut libc::c_void, 100)
+        } else {
+            write_from(&file, address as *const libc::c_void, 100)
+        };
+        panic!("not stalled: {done:?}");
+    });
+    stall.wait();
+    println!("stalled");
+    loop {
+        thread::park();
+    }
+}
+
+fn stalled_and_killed() {
+    let pairs = 5000;
+    let module = Module::load("pot_size=1000000");
+    echo("for the one who stalls");
+    let stalled = ["read", "write"].map(|call| {
+        let mut child = Command::new("/proc/self/exe")
+            .args(["stall", call])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let said = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);
+        assert_eq!((said.unwrap(), &*line), (8, "stalled\n"));
+        child
+    });
+    for number in 0..pairs {
+        echo(&format!("other {number}"));
+        assert!(!cat().is_empty());
+    }
+    for mut child in stalled {
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
+    module.unload();
+    figure(
+        "R9",
+        format!(
+            "{} calls of others while a reader and a writer were stalled; both killed, and rmmod ended",
+            2 * pairs
+        ),
+        "10,000 calls",
+    );
+}
+
+fn every_partial_fault() {
+    const LEN: usize = 4095;
+    let _module = Module::load("pot_size=10000");
+    let text: Vec<u8> = (0..LEN).map(|at| b'a' + (at % 26) as u8).collect();
+    let whole = [&text[..], b"\n"].concat();
+    store(&text).unwrap();
+    let pages = HalfMapped::new();
+    let file = open();
+    write(&file, b"unfinished").unwrap();
+    let mut rest = vec![0; LEN + 1];
+    let step = by_kernel(1, amount(8, 1));
+    for room in (0..=LEN + 1).step_by(step) {
+        // Nothing is lost, nothing comes twice.
+        lseek(&file, 0, Whence::SeekSet).unwrap();
+        let arrived = match read_to(&file, pages.edge(room), LEN + 1) {
+            Ok(count) => count,
+            Err(error) => {
+                assert_eq!((error, room), (Errno::EFAULT, 0));
+                0
+            }
+        };
+        assert_eq!(arrived, room);
+        assert!(pages.tail(room) == whole[..room]);
+        let count = read(&file, &mut rest).unwrap();
+        assert!(rest[..count] == whole[room..], "{room}");
+
+        // All or nothing.
+        let before = (stats(), pot());
+        let result = write_from(&file, pages.edge(room), LEN + 2);
+        assert_eq!(result, Err(Errno::EFAULT));
+        let (mut now, pot_now) = (stats(), pot());
+        let faults = now.insert("faults".to_owned(), before.0["faults"]);
+        assert_eq!(faults, Some(before.0["faults"] + 1));
+        assert!((now, pot_now) == before);
+    }
+    drop(file);
+    set("clear", "1").unwrap();
+    assert_pot(&[]);
+    figure(
+        "R10",
+        format!(
+            "{} places in a fortune of 4 KiB where the copy faults",
+            (LEN + 2).div_ceil(step)
+        ),
+        "every one; on a debug kernel every eighth, all of them in make soak",
+    );
+}
