@@ -8,12 +8,12 @@
 
 use kernel::prelude::*;
 
-mod control;
-mod dispenser;
-mod pot;
+pub mod control;
+pub mod dispenser;
+pub mod pot;
 pub mod proc_fs;
-mod random;
-mod records;
+pub mod random;
+pub mod records;
 
 use control::Control;
 use dispenser::Dispenser;
