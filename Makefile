@@ -4,7 +4,7 @@
 # The build directory of the kernel to build for.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The kernels to test on: names from qemu/kernels, or all.
-KERNELS ?= debian-7.2
+KERNELS ?= debian-7.2 debug-7.2
 # Only the tests whose names begin with one of these, separated by commas.
 TESTS ?=
 
@@ -32,6 +32,10 @@ test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some
 .PHONY: soak
 soak: ## the same to their full amounts, for hours; Ctrl-C ends it with what was done
 	scripts/test --soak "$(KERNELS)" $(subst $(comma), ,$(TESTS))
+
+.PHONY: bench
+bench: ## what calls cost, beside a twin in C; QUICK=1 for the instructions alone
+	scripts/bench $(if $(QUICK),--quick)
 
 .PHONY: check
 check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics
