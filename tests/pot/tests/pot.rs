@@ -198,6 +198,32 @@ fn too_little_room_moves_nothing() {
 }
 
 #[test]
+fn evicting_for_ever_takes_no_new_blocks() {
+    let mut pot = new(2 * 3 * BLOCK_LEN);
+    pot.set_when_full(WhenFull::Evict);
+    let mut added = 0;
+    for round in 0..20 * BLOCK_LEN {
+        let demand = Demand {
+            fortunes: 1,
+            bytes: 2,
+            ..Demand::default()
+        };
+        while let Err(refused) = pot.store(demand, [b"x".as_slice()].into_iter()) {
+            assert_eq!(refused, Refused::NeedsBlock);
+            assert!(round < 5 * BLOCK_LEN, "in round {round}");
+            assert!(
+                pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
+                    .is_none()
+            );
+            added += 1;
+        }
+        assert!(pot.surplus().is_none());
+    }
+    // Fortunes for three blocks lie in four, and one more is kept for those that come.
+    assert!((4..=5).contains(&added), "{added}");
+}
+
+#[test]
 fn a_lot_stands_while_it_can() {
     let mut pot = new(100);
     store(&mut pot, &["first", "second", "third"]).unwrap();
