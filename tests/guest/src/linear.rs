@@ -8,7 +8,7 @@
 //! does not try again.
 
 use crate::{
-    ktap::{amount, figure, note},
+    ktap::{amount, figure, note, progress},
     module::{CONTROL, Module, by_kernel, open, set, stats},
 };
 use fastrand::Rng;
@@ -288,6 +288,7 @@ fn histories_are_linearizable() {
     let _module = Module::load(&format!("pot_size={SIZE}"));
     let (mut calls, mut overlapping, mut wrong) = (0, 0, 0);
     for number in 0..histories {
+        progress(number as usize, histories as usize);
         let mut history = record(number);
         assert!(is_linearizable(&history), "history {number}: {history:#?}");
         calls += history.len();

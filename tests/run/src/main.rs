@@ -15,6 +15,7 @@ use std::{
     collections::HashMap,
     env, fs,
     io::{self, BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, ExitCode, ExitStatus, Stdio},
     sync::{
@@ -265,7 +266,8 @@ struct Finished {
 
 /// Runs a command to its end, or until Ctrl-C is pressed, and shows its progress.
 fn finish(command: &mut Command) -> io::Result<Finished> {
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    // In a group of its own, which Ctrl-C does not reach.
+    let mut child = command.stdout(Stdio::piped()).process_group(0).spawn()?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     let status = loop {
