@@ -3,8 +3,8 @@
 //! The pot, by example.
 
 use pot::pot::{
-    BLOCK_LEN, Block, Demand, Drawn, Entry, Lot, MAX_FORTUNE, Order, Pot, Refused, WhenFull, cost,
-    index_len,
+    BLOCK_LEN, Block, Demand, Drawn, Entry, Lot, MAX_FORTUNE, MAX_POT, Order, Pot, Refused,
+    WhenFull, cost, index_len,
 };
 
 type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Option<Box<Block>>>>;
@@ -195,6 +195,11 @@ fn too_little_room_moves_nothing() {
         assert_eq!(pot.stats().draws, 0);
         assert_eq!(draw(&mut pot).unwrap(), "fortune\n");
     }
+}
+
+#[test]
+fn limits() {
+    assert_eq!((MAX_POT, MAX_FORTUNE), (67_108_864, 65_536));
 }
 
 #[test]
