@@ -52,10 +52,15 @@ impl<const N: usize> Bytes<N> {
     ///
     /// [`ENOMEM`]: no memory. Nothing has changed then.
     pub fn renew(&mut self, room: usize, flags: Flags) -> Result {
-        if room > self.room() {
-            self.long = Some(KVVec::from_elem(MaybeUninit::uninit(), room, flags)?);
-        }
+        let longer = if room > self.room() {
+            Some(KVVec::from_elem(MaybeUninit::uninit(), room, flags)?)
+        } else {
+            None
+        };
         self.clear();
+        if longer.is_some() {
+            self.long = longer;
+        }
         Ok(())
     }
 
