@@ -141,12 +141,11 @@ impl Dispenser {
         self.trim(pot);
     }
 
-    /// Stores `first` and `others`, as `demand` says.
-    fn store(&self, demand: Demand, first: Option<&[u8]>, others: Records<'_>) -> Result {
+    /// Stores `texts`, as `demand` says.
+    fn store(&self, demand: Demand, texts: &mut dyn Iterator<Item = &[u8]>) -> Result {
         loop {
-            let texts = Iterator::chain(first.into_iter(), others.clone());
             let mut pot = self.pot.lock();
-            let result = match pot.store(demand, texts) {
+            let result = match pot.store(demand, &mut *texts) {
                 Ok(()) => Ok(()),
                 Err(Refused::NoSpace) => Err(ENOSPC),
                 Err(Refused::NeedsBlock) => {
@@ -171,9 +170,18 @@ impl Dispenser {
     }
 
     /// Gives the lock back, and frees what the index does not need any more, without it.
+    #[inline]
     fn trim(&self, mut pot: MutexGuard<'_, VPot>) {
-        let mut surplus = pot.surplus();
+        let surplus = pot.surplus();
         drop(pot);
+        if surplus.is_some() {
+            self.free(surplus);
+        }
+    }
+
+    /// Frees a block, and what else the index does not need any more.
+    #[cold]
+    fn free(&self, mut surplus: Option<KBox<Block>>) {
         while surplus.is_some() {
             // The one before is freed when the lock has been given back again.
             surplus = self.with_pot(|pot| pot.surplus());
@@ -211,37 +219,44 @@ struct Draw {
 
 impl Draw {
     /// Draws the next fortune, and says whether there was one. If not, or on an error, all is as it was.
-    // A function of its own, so that a read at the end of what was drawn has nothing to do with it.
-    #[inline(never)]
+    #[inline(always)]
     fn draw(&mut self, dispenser: &Dispenser) -> Result<bool> {
         let mut lot = Lot::default();
-        let mut drawn = Self::draw_into(&mut self.text, dispenser, &mut lot);
-        while let Drawn::TooLong(len) = drawn {
-            let mut longer = Bytes::default();
-            longer.renew(len, charged())?;
-            drawn = Self::draw_into(&mut longer, dispenser, &mut lot);
-            if drawn == Drawn::Fortune {
-                self.text = longer;
+        let mut pot = dispenser.pot.lock();
+        match pot.draw(&mut lot, random::below, self.text.room()) {
+            Drawn::Nothing => return Ok(false),
+            // There is room: that was asked for.
+            Drawn::Fortune(head, tail) => self.text.set(head, tail),
+            Drawn::TooLong(len) => {
+                drop(pot);
+                return self.draw_long(dispenser, lot, len);
             }
-        }
-        if drawn == Drawn::Nothing {
-            return Ok(false);
         }
         self.undelivered = true;
         Ok(true)
     }
 
-    /// Draws the next fortune, if there is room for it; if not, `text` is as it was.
-    #[inline]
-    fn draw_into(text: &mut Bytes<SHORT>, dispenser: &Dispenser, lot: &mut Lot) -> Drawn {
-        let room = text.room();
-        dispenser.with_pot(|pot| {
-            pot.draw(lot, random::below, room, |head, tail| {
-                text.clear();
-                text.append(head);
-                text.append(tail);
-            })
-        })
+    /// The same, into memory for `len` bytes.
+    #[cold]
+    fn draw_long(&mut self, dispenser: &Dispenser, mut lot: Lot, mut len: usize) -> Result<bool> {
+        loop {
+            let mut text = Bytes::default();
+            text.renew(len, charged())?;
+            let mut pot = dispenser.pot.lock();
+            match pot.draw(&mut lot, random::below, len) {
+                Drawn::Nothing => return Ok(false),
+                Drawn::Fortune(head, tail) => text.set(head, tail),
+                // The lot has left meanwhile, and another one has come.
+                Drawn::TooLong(longer) => {
+                    len = longer;
+                    continue;
+                }
+            }
+            drop(pot);
+            self.text = text;
+            self.undelivered = true;
+            return Ok(true);
+        }
     }
 
     /// Delivers what was drawn, from `pos` on, and draws first where that is due.
@@ -256,10 +271,10 @@ impl Draw {
         if offset == 0 && !self.undelivered && !self.draw(dispenser)? {
             return Ok(0);
         }
-        let rest = self.text.get(offset..).unwrap_or_default();
-        if rest.is_empty() {
+        if offset >= self.text.len() {
             return Ok(0);
         }
+        let rest = self.text.get(offset..).unwrap_or_default();
         let arrived = proc_fs::write_to_user(buf, rest)?;
         if offset == 0 {
             self.undelivered = false;
@@ -283,6 +298,7 @@ struct Unfinished {
 
 impl Unfinished {
     /// Stores what this write completes, and keeps the rest. On an error all is as it was.
+    #[inline(always)]
     fn write(&mut self, dispenser: &Dispenser, buf: &mut UserSliceReader) -> Result<usize> {
         let len = buf.len();
         // Fortunes of one byte and their `%` lines take twice what they cost in the pot.
@@ -295,14 +311,13 @@ impl Unfinished {
         text.append(&self.text);
         text.read(buf)?;
 
-        let records = Records::new(&text, unfinished, self.progress);
         let mut demand = Demand {
             before: self.reserved,
             ..Demand::default()
         };
-        let mut after = records.clone();
-        let mut only = None;
-        for record in &mut after {
+        let mut records = Records::new(&text, unfinished, self.progress);
+        let mut last = None;
+        for record in &mut records {
             if record.len() > MAX_FORTUNE {
                 return Err(ENOSPC);
             }
@@ -312,26 +327,34 @@ impl Unfinished {
             // No more than what was written, and unfinished before.
             demand.fortunes = demand.fortunes.wrapping_add(1);
             demand.bytes = demand.bytes.wrapping_add(cost(record.len()));
-            only = Some(record);
+            last = Some(record);
         }
-        let (rest, progress) = after.rest();
-        let at_close = records::at_close(rest, progress).len();
-        if at_close > MAX_FORTUNE {
-            return Err(ENOSPC);
-        }
-        demand.after = cost(at_close);
+        let (rest, progress) = records.rest();
         let mut kept = Bytes::default();
-        kept.renew(rest.len(), charged())?;
-        kept.append(rest);
+        if !rest.is_empty() {
+            let at_close = records::at_close(rest, progress).len();
+            if at_close > MAX_FORTUNE {
+                return Err(ENOSPC);
+            }
+            demand.after = cost(at_close);
+            kept.renew(rest.len(), charged())?;
+            kept.append(rest);
+        }
 
         // Most writes bring one fortune, which need not be looked for again.
-        let (only, others) = if demand.fortunes == 1 {
-            (only, after)
+        let (mut only, mut all);
+        let texts: &mut dyn Iterator<Item = &[u8]> = if demand.fortunes == 1 {
+            only = last.into_iter();
+            &mut only
         } else {
-            (None, records)
+            all = Records::new(&text, unfinished, self.progress);
+            &mut all
         };
-        dispenser.store(demand, only, others)?;
-        self.text = kept;
+        dispenser.store(demand, texts)?;
+        // Most writes find nothing there and leave nothing.
+        if unfinished > 0 || !kept.is_empty() {
+            self.text = kept;
+        }
         self.progress = progress;
         self.reserved = demand.after;
         Ok(len)
@@ -355,7 +378,7 @@ impl Unfinished {
             Some(text)
         };
         // What is reserved can be stored, and can be given back.
-        let _ = dispenser.store(demand, text, Records::default());
+        let _ = dispenser.store(demand, &mut text.into_iter());
     }
 }
 

@@ -106,11 +106,11 @@ pub enum Refused {
 
 /// What came of drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drawn {
+pub enum Drawn<'a> {
     /// The pot is empty. Nothing moved.
     Nothing,
-    /// It was given away.
-    Fortune,
+    /// It and its `\n`, in two parts as [`Pot::text`] has them.
+    Fortune(&'a [u8], &'a [u8]),
     /// The fortune and its `\n` are so many bytes, more than there is room for. Nothing moved.
     TooLong(usize),
 }
@@ -194,10 +194,8 @@ const fn block_of(number: u64) -> u64 {
 
 /// The number of the block that the entry of fortune `number` is in, and which one it is there.
 const fn locate(number: u64) -> (u64, usize) {
-    let block = block_of(number);
-    let at = number.wrapping_sub(block.wrapping_mul(BLOCK_LEN as u64));
     // CAST: Less than BLOCK_LEN.
-    (block, at as usize)
+    (block_of(number), (number % BLOCK_LEN as u64) as usize)
 }
 
 /// Where the text of a fortune begins, in the pot's bytes.
@@ -316,7 +314,8 @@ where
     }
 
     /// Does what a write asks for: changes what is reserved, and stores the fortunes `texts`, which must be
-    /// as `demand` says, without the `\n` that ends each. All of it or nothing.
+    /// as `demand` says, without the `\n` that ends each. All of it or nothing: if it is refused, `texts` is not
+    /// used either.
     ///
     /// # Errors
     ///
@@ -370,51 +369,42 @@ where
         Ok(())
     }
 
-    /// Draws a fortune of up to `room` bytes, and calls `put` with it and its `\n`, in two parts as
-    /// [`Pot::text`] has them.
+    /// Draws a fortune of up to `room` bytes, its `\n` included.
     ///
     /// `below(n)` returns a random number less than `n`. `lot` is a default one at first, and the same one
     /// when the draw is repeated because there was too little room.
+    #[inline(always)]
     pub fn draw(
         &mut self,
         lot: &mut Lot,
         below: impl FnOnce(u32) -> u32,
         room: usize,
-        put: impl FnOnce(&[u8], &[u8]),
-    ) -> Drawn {
+    ) -> Drawn<'_> {
         if self.oldest == self.end {
             return Drawn::Nothing;
         }
         let number = match self.order {
             Order::Sequential if self.next < self.end => self.next.max(self.oldest),
             Order::Sequential => self.oldest,
-            Order::Random => self.lot(lot, below, self.oldest, |number| number),
-            Order::Shuffle => {
-                if self.lap == self.end {
-                    self.lap = self.oldest;
-                }
-                self.lot(lot, below, self.lap, |place| self.number(place, DRAWN))
-            }
+            Order::Random | Order::Shuffle => self.draw_lot(lot, below),
         };
-        let (head, tail) = self.text(number);
-        let len = head.len().wrapping_add(tail.len());
+        let Some(place) = self.place(number) else {
+            return Drawn::Nothing;
+        };
+        let len = self.len(place);
         if len > room {
             return Drawn::TooLong(len);
         }
-        put(head, tail);
-
-        match self.order {
-            Order::Sequential => self.next = number.wrapping_add(1),
-            Order::Random => {}
-            Order::Shuffle => {
-                let place = self.number(number, PLACE);
-                self.put(place, self.number(self.lap, DRAWN));
-                self.put(self.lap, number);
-                self.lap = self.lap.wrapping_add(1);
-            }
+        if self.order == Order::Sequential {
+            self.next = number.wrapping_add(1);
+        } else if self.order == Order::Shuffle {
+            self.leave_out(number);
         }
         self.draws = self.draws.wrapping_add(1);
-        Drawn::Fortune
+        match self.parts(place) {
+            Some((head, tail)) => Drawn::Fortune(head, tail),
+            None => Drawn::Nothing,
+        }
     }
 
     /// The number of the first fortune in the pot whose number is `number` or more.
@@ -430,27 +420,51 @@ where
         if number < self.oldest || number >= self.end {
             return (&[], &[]);
         }
+        self.place(number)
+            .and_then(|place| self.parts(place))
+            .unwrap_or_default()
+    }
+
+    /// Where the text of a fortune in the pot and its `\n` begin, and where they end.
+    #[inline(always)]
+    fn place(&self, number: u64) -> Option<(usize, usize)> {
         // The next one is in the same block, but for the last one there.
         let (block, at) = locate(number);
-        let Some(entries) = self.block(block) else {
-            return (&[], &[]);
-        };
+        let entries = self.block(block)?;
         let next = number.wrapping_add(1);
-        let begin = entries.get(at).map_or(0, begin_of);
+        let begin = begin_of(entries.get(at)?);
         let end = match entries.get(at.wrapping_add(1)) {
             _ if next == self.end => self.tail,
             Some(entry) => begin_of(entry),
-            None => self.entry(next).map_or(0, begin_of),
+            None => begin_of(self.entry(next)?),
         };
-        // A fortune that ends where it begins fills the pot.
+        Some((begin, end))
+    }
+
+    /// How many bytes there are between two places. If they are the same, the whole pot.
+    #[inline]
+    fn len(&self, (begin, end): (usize, usize)) -> usize {
+        let len = end.wrapping_sub(begin);
         if begin < end {
-            (self.bytes.get(begin..end).unwrap_or_default(), &[])
+            len
         } else {
-            (
-                self.bytes.get(begin..).unwrap_or_default(),
-                self.bytes.get(..end).unwrap_or_default(),
-            )
+            len.wrapping_add(self.bytes.len())
         }
+    }
+
+    /// The bytes between two places: up to the end of the pot, and what goes on at its beginning.
+    #[inline]
+    fn parts(&self, (begin, end): (usize, usize)) -> Option<(&[u8], &[u8])> {
+        if begin < end {
+            Some((self.bytes.get(begin..end)?, &[]))
+        } else {
+            Some((self.bytes.get(begin..)?, self.bytes.get(..end)?))
+        }
+    }
+
+    /// What a fortune in the pot takes, in bytes.
+    fn cost_of(&self, number: u64) -> usize {
+        self.place(number).map_or(0, |place| self.len(place))
     }
 
     /// How many fortunes are in the pot.
@@ -458,26 +472,40 @@ where
         self.end.wrapping_sub(self.oldest)
     }
 
-    /// The lot, or a new one if there is none yet or it is not among those at the places from `from` on any
-    /// more. `at` says which fortune is at a place.
-    fn lot(
-        &self,
-        lot: &mut Lot,
-        below: impl FnOnce(u32) -> u32,
-        from: u64,
-        at: impl Fn(u64) -> u64,
-    ) -> u64 {
+    /// The lot, or a new one if there is none yet or it is not to be had any more.
+    // Not inlined, like `leave_out`, so that drawing in sequence has nothing to do with it.
+    #[inline(never)]
+    fn draw_lot(&mut self, lot: &mut Lot, below: impl FnOnce(u32) -> u32) -> u64 {
+        let shuffle = self.order == Order::Shuffle;
+        if shuffle && self.lap == self.end {
+            self.lap = self.oldest;
+        }
+        let from = if shuffle { self.lap } else { self.oldest };
         if let Some(number) = lot.0 {
             let there = number >= self.oldest && number < self.end;
-            if there && (self.order == Order::Random || self.number(number, PLACE) >= from) {
+            if there && (!shuffle || self.number(number, PLACE) >= from) {
                 return number;
             }
         }
         // CAST: There are at most MAX_POT / 2.
         let choices = self.end.wrapping_sub(from) as u32;
-        let number = at(from.wrapping_add(below(choices).into()));
+        let place = from.wrapping_add(below(choices).into());
+        let number = if shuffle {
+            self.number(place, DRAWN)
+        } else {
+            place
+        };
         lot.0 = Some(number);
         number
+    }
+
+    /// Moves a fortune to those that this lap has drawn.
+    #[inline(never)]
+    fn leave_out(&mut self, number: u64) {
+        let place = self.number(number, PLACE);
+        self.put(place, self.number(self.lap, DRAWN));
+        self.put(self.lap, number);
+        self.lap = self.lap.wrapping_add(1);
     }
 
     /// Which fortune would be the oldest if as many left as it takes until no more than `room` bytes are
@@ -486,8 +514,7 @@ where
         let mut used = self.used;
         let mut oldest = self.oldest;
         while used > room && oldest < self.end {
-            let (head, tail) = self.text(oldest);
-            used = used.wrapping_sub(head.len()).wrapping_sub(tail.len());
+            used = used.wrapping_sub(self.cost_of(oldest));
             oldest = oldest.wrapping_add(1);
         }
         oldest
@@ -496,9 +523,7 @@ where
     /// Removes the oldest fortune.
     fn evict(&mut self) {
         let oldest = self.oldest;
-        let (head, tail) = self.text(oldest);
-        let len = head.len().wrapping_add(tail.len());
-        self.used = self.used.wrapping_sub(len);
+        self.used = self.used.wrapping_sub(self.cost_of(oldest));
 
         // The first place goes too, and what is there needs another one. That is the place of the fortune
         // which leaves; but if that one was not drawn yet, it is the first place of those that were not,

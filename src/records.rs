@@ -21,7 +21,7 @@ pub struct Progress {
 /// The fortunes that a write completes, in order; after the last one, the rest is what it leaves unfinished.
 ///
 /// Some may be empty: nothing between two `%` lines.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Records<'a> {
     /// What was unfinished and, after that, what was written.
     text: &'a [u8],
@@ -64,7 +64,10 @@ impl<'a> Iterator for Records<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        while let Some(newline) = self.text.get(self.scanned..).and_then(find_newline) {
+        while self.scanned < self.text.len() {
+            let Some(newline) = self.text.get(self.scanned..).and_then(find_newline) else {
+                break;
+            };
             let newline = self.scanned.wrapping_add(newline);
             let line = self.line;
             let is_separator = self.text.get(line..newline) == Some(b"%".as_slice());

@@ -5,6 +5,7 @@
 use core::{
     mem::MaybeUninit,
     ops::Deref,
+    ptr,
     slice, //
 };
 use kernel::{
@@ -76,15 +77,23 @@ impl<const N: usize> Bytes<N> {
         if bytes.is_empty() {
             return true;
         }
+        let len = self.len;
         let Some(place) = self.next(bytes.len()) else {
             return false;
         };
-        for (to, from) in place.iter_mut().zip(bytes) {
-            to.write(*from);
-        }
+        // SAFETY: `place` is as long as `bytes`, and nothing else refers to it.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place.as_mut_ptr().cast(), bytes.len()) };
         // INVARIANT: So many more were just initialised.
-        self.len = self.len.wrapping_add(bytes.len());
+        self.len = len.wrapping_add(bytes.len());
         true
+    }
+
+    /// Forgets all bytes, and appends `head` and `tail`; one for which there is no room is left out.
+    #[inline(always)]
+    pub fn set(&mut self, head: &[u8], tail: &[u8]) {
+        self.clear();
+        self.append(head);
+        self.append(tail);
     }
 
     /// Appends all that is left to be read.

@@ -145,27 +145,25 @@ fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
             }
             Op::Complete(file) => (file, vec![], 0),
             Op::Draw(len, number) => {
-                let mut text = None;
-                let mut put = |head: &[u8], tail: &[u8]| text = Some([head, tail].concat());
                 let mut lot = Lot::default();
-                let mut drawn = pot.draw(&mut lot, |n| number % n, len, &mut put);
-                if let Drawn::TooLong(needed) = drawn {
-                    prop_assert!(len < needed);
+                let mut drawn = pot.draw(&mut lot, |n| number % n, len);
+                let mut needed = None;
+                if let Drawn::TooLong(long) = drawn {
+                    prop_assert!(len < long);
                     prop_assert_eq!(pot.stats(), model.stats());
-                    drawn = pot.draw(&mut lot, |_| panic!("the lot stands"), needed, put);
-                    prop_assert_eq!(text.as_ref().map(Vec::len), Some(needed));
+                    drawn = pot.draw(&mut lot, |_| panic!("the lot stands"), long);
+                    needed = Some(long);
                 }
-                match text {
-                    Some(text) => {
-                        prop_assert_eq!(drawn, Drawn::Fortune);
+                match drawn {
+                    Drawn::Fortune(head, tail) => {
+                        let text = [head, tail].concat();
+                        prop_assert!(needed.is_none_or(|needed| needed == text.len()));
                         prop_assert_eq!(text.last(), Some(&b'\n'));
                         prop_assert!(model.draw(&text[..text.len() - 1]), "{:?}", text);
                         model.stats.draws += 1;
                     }
-                    None => {
-                        prop_assert_eq!(drawn, Drawn::Nothing);
-                        prop_assert!(model.fortunes.is_empty());
-                    }
+                    Drawn::Nothing => prop_assert!(needed.is_none() && model.fortunes.is_empty()),
+                    Drawn::TooLong(long) => panic!("{long} bytes, after {needed:?}"),
                 }
                 continue;
             }
