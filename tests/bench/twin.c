@@ -306,9 +306,12 @@ static bool next_record(struct records *records, const char **text, size_t *len)
 	const char *newline;
 
 	*text = records->text + records->begin;
-	while ((newline = find_newline(records->text + records->scanned, records->len - records->scanned))) {
+	while (records->scanned < records->len) {
 		size_t line = records->line;
 
+		newline = find_newline(records->text + records->scanned, records->len - records->scanned);
+		if (!newline)
+			break;
 		records->line = records->scanned = newline - records->text + 1;
 		if (records->scanned - line == 2 && records->text[line] == '%') {
 			*len = line - records->begin;
@@ -327,8 +330,8 @@ static bool next_record(struct records *records, const char **text, size_t *len)
 	return true;
 }
 
-/* Stores a fortune, if there is a first one, and then all of `records`. */
-static int store(const struct demand *demand, const char *first, size_t first_len, struct records records)
+/* Stores the only fortune, if it is given, or all of `records`. */
+static int store(const struct demand *demand, const char *only, size_t only_len, struct records records)
 {
 	const char *text;
 	size_t len;
@@ -340,11 +343,12 @@ static int store(const struct demand *demand, const char *first, size_t first_le
 		mutex_lock(&pot.lock);
 		error = make_room(demand);
 		if (!error) {
-			if (first)
-				push(first, first_len);
-			while (next_record(&records, &text, &len))
-				if (len)
-					push(text, len);
+			if (only)
+				push(only, only_len);
+			else
+				while (next_record(&records, &text, &len))
+					if (len)
+						push(text, len);
 		}
 		if (error != -EAGAIN)
 			break;
@@ -532,11 +536,11 @@ static ssize_t write_locked(struct open_file *open_file, const char __user *buf,
 	}
 	text += records.begin;
 	rest = records.len - records.begin;
-	len = at_close(text, rest, records.line - records.begin);
-	if (len > MAX_FORTUNE)
-		goto out;
-	demand.after = cost(len);
 	if (rest) {
+		len = at_close(text, rest, records.line - records.begin);
+		if (len > MAX_FORTUNE)
+			goto out;
+		demand.after = cost(len);
 		error = -ENOMEM;
 		kept = kvmalloc(rest, CHARGED);
 		if (!kept)
@@ -545,7 +549,7 @@ static ssize_t write_locked(struct open_file *open_file, const char __user *buf,
 	}
 
 	/* Most writes bring one fortune, which need not be looked for again. */
-	error = demand.fortunes == 1 ? store(&demand, only, only_len, records) : store(&demand, NULL, 0, all);
+	error = store(&demand, demand.fortunes == 1 ? only : NULL, only_len, all);
 	if (error)
 		goto out;
 	swap(open_file->text, kept);
