@@ -14,6 +14,7 @@ use super::{
     },
     proc_fs::{
         self,
+        Bytes,
         Dir,
         Mode, //
     }, //
@@ -216,8 +217,9 @@ impl<C: Choice> proc_fs::Show for Setting<C> {
 impl<C: Choice> proc_fs::Store for Setting<C> {
     fn store(&self, buf: &mut UserSliceReader) -> Result {
         // The longest word and its newline.
-        let mut written = [0; b"sequential\n".len()];
-        let written = proc_fs::read_word(buf, &mut written)?;
+        let mut written = Bytes::<{ b"sequential\n".len() }>::default();
+        written.read(buf)?;
+        let written = written.strip_suffix(b"\n").unwrap_or(&written);
         let mut choices = C::CHOICES.iter();
         let (_, choice) = choices
             .find(|(word, _)| word.as_bytes() == written)

@@ -108,7 +108,6 @@ pub use self::{
     },
     seq::SeqOperations,
     show::{
-        read_word,
         write_to_seq,
         Show,
         Store, //

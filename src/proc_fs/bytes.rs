@@ -17,6 +17,13 @@ use kernel::{
 /// Some bytes, and room for more: up to `N` in place, or any number in memory that was allocated for them.
 ///
 /// That memory is not cleared first: only what was appended can be read.
+///
+/// # Examples
+///
+/// ```
+/// let mut word = proc_fs::Bytes::<4>::default();
+/// word.read(buf)?;
+/// ```
 pub struct Bytes<const N: usize> {
     short: [MaybeUninit<u8>; N],
     /// The place of the bytes, if it is not `short`.

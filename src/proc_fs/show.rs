@@ -60,8 +60,9 @@ pub trait Show: Sync + 'static {
 ///
 /// impl proc_fs::Store for Switch {
 ///     fn store(&self, buf: &mut UserSliceReader) -> Result {
-///         let mut word = [0; 4];
-///         let on = match proc_fs::read_word(buf, &mut word)? {
+///         let mut word = proc_fs::Bytes::<4>::default();
+///         word.read(buf)?;
+///         let on = match word.strip_suffix(b"\n").unwrap_or(&word) {
 ///             b"on" => true,
 ///             b"off" => false,
 ///             _ => return Err(EINVAL),
@@ -105,30 +106,6 @@ pub fn write_to_seq(m: &SeqFile, bytes: &[u8]) {
     // - By the contract of `SeqFile::from_raw` the pointer is valid and no other thread uses it.
     // - The slice is valid for its length. `seq_write` remembers by itself if it does not fit.
     unsafe { kernel::bindings::seq_write(m, bytes.as_ptr().cast(), bytes.len()) };
-}
-
-/// Reads all that was written, as one word: without one trailing newline.
-///
-/// # Errors
-///
-/// - [`EINVAL`]: it is longer than `word` takes.
-/// - [`EFAULT`]: it can't be read.
-///
-/// # Examples
-///
-/// ```
-/// let mut word = [0; 4];
-/// let on = match proc_fs::read_word(buf, &mut word)? {
-///     b"on" => true,
-///     b"off" => false,
-///     _ => return Err(EINVAL),
-/// };
-/// ```
-#[inline]
-pub fn read_word<'a>(buf: &mut UserSliceReader, word: &'a mut [u8]) -> Result<&'a [u8]> {
-    let word = word.get_mut(..buf.len()).ok_or(EINVAL)?;
-    buf.read_slice(word)?;
-    Ok(word.strip_suffix(b"\n").unwrap_or(word))
 }
 
 /// The `proc_ops` of files that can be read.

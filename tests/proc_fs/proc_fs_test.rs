@@ -361,8 +361,9 @@ impl proc_fs::Show for Switch {
 
 impl proc_fs::Store for Switch {
     fn store(&self, buf: &mut UserSliceReader) -> Result {
-        let mut word = [0; 4];
-        let on = match proc_fs::read_word(buf, &mut word)? {
+        let mut word = proc_fs::Bytes::<4>::default();
+        word.read(buf)?;
+        let on = match word.strip_suffix(b"\n").unwrap_or(&word) {
             b"on" => true,
             b"off" => false,
             _ => return Err(EINVAL),
