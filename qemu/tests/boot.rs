@@ -105,44 +105,47 @@ struct Failure {
     /// A script that stands in for QEMU, which it knows as `$QEMU`; the arguments are as for that.
     qemu: &'static str,
     arguments: &'static [&'static str],
-    /// What is to be done when the command has printed its first line.
-    then: fn(&Child),
+    /// QEMU is to be killed when the command has printed its first line.
+    killed: bool,
     status: i32,
     said: &'static str,
 }
+
+/// Nothing but QEMU.
+const REAL: &str = "exec $QEMU \"$@\"";
 
 const FAILURES: &[Failure] = &[
     Failure {
         what: "/dev/kvm that does not work",
         qemu: "case \"$*\" in *'accel kvm'*) echo KVM internal error >&2; exec sleep 1000;; esac; exec $QEMU \"$@\"",
         arguments: &["--", "echo", "up"],
-        then: |_| (),
+        killed: false,
         // The command's.
         status: 0,
-        said: "",
+        said: "KVM does not work",
     },
     Failure {
         what: "boot that hangs",
         // The CPU is stopped.
         qemu: "exec $QEMU -S \"$@\"",
         arguments: &["--boot-timeout", "1", "--", "true"],
-        then: |_| (),
+        killed: false,
         status: 126,
         said: "did not come up: nothing for 1 s",
     },
     Failure {
         what: "crash",
-        qemu: "exec $QEMU \"$@\"",
+        qemu: REAL,
         arguments: &["--", "sh", "-c", "echo up; echo c > /proc/sysrq-trigger"],
-        then: |_| (),
+        killed: false,
         status: 125,
         said: "Kernel panic - not syncing: sysrq triggered crash",
     },
     Failure {
         what: "init that exits",
-        qemu: "exec $QEMU \"$@\"",
+        qemu: REAL,
         arguments: &["--append", "rdinit=/bin/true", "--", "true"],
-        then: |_| (),
+        killed: false,
         status: 126,
         said: "Attempted to kill init!",
     },
@@ -150,21 +153,21 @@ const FAILURES: &[Failure] = &[
         what: "console that is cut",
         qemu: "$QEMU \"$@\"; truncate --size=-200 $TMPDIR/.tmp*/console",
         arguments: &["--", "echo", "up"],
-        then: |_| (),
+        killed: false,
         status: 125,
         said: "the kernel log is cut",
     },
     Failure {
         what: "QEMU that is killed",
-        qemu: "exec $QEMU \"$@\"",
+        qemu: REAL,
         arguments: &["--", "sh", "-c", "echo up; sleep 1000"],
-        then: kill_children,
+        killed: true,
         status: 126,
         said: "the guest ended without a verdict: QEMU has ended",
     },
     Failure {
         what: "forged verdict",
-        qemu: "exec $QEMU \"$@\"",
+        qemu: REAL,
         // The port is taken, and the nonce is gone.
         arguments: &[
             "--",
@@ -172,7 +175,7 @@ const FAILURES: &[Failure] = &[
             "-c",
             "echo up; echo '0123 0 0' > /dev/vport0p1; cat /nonce; false",
         ],
-        then: |_| (),
+        killed: false,
         status: 1,
         said: "cannot create /dev/vport0p1",
     },
@@ -189,7 +192,15 @@ fn kill_children(process: &Child) {
 
 #[test]
 fn each_failure_is_told_from_the_others() {
-    for failure in FAILURES {
+    let kvm = Path::new("/dev/kvm").exists();
+    if !kvm {
+        println!("without /dev/kvm here, one that does not work is not tried");
+    }
+    let failures = FAILURES
+        .iter()
+        .filter(|failure| kvm || !failure.what.contains("kvm"));
+    let count = failures.clone().count();
+    for failure in failures {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failure");
         let _ = fs::remove_dir_all(&work);
         for directory in ["bin", "build", "tmp"] {
@@ -218,7 +229,9 @@ fn each_failure_is_told_from_the_others() {
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut line)
             .unwrap();
-        (failure.then)(&child);
+        if failure.killed {
+            kill_children(&child);
+        }
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         let what = failure.what;
@@ -233,7 +246,6 @@ fn each_failure_is_told_from_the_others() {
             assert!(!line.contains(tmp.to_str().unwrap()), "{what}: {line}");
         }
     }
-    let count = FAILURES.len();
     println!(
         "figure: R21  {count} failures of guests and of QEMU, each told from the others; to be reached: 7 of 7"
     );

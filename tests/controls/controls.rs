@@ -5,35 +5,24 @@
 //! The environment variables `BOOT_DEBUG` and `BUILD_DEBUG` say how to start a guest whose kernel checks itself, and where
 //! the modules for it are; `make test TESTS=controls` sets them.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
-/// Loads controls.ko for each of these faults in one guest, and returns what qemu/boot says then.
-fn complaints(faults: &[&str]) -> String {
+/// Runs a script in a guest that has controls.ko.
+fn boot(script: &str, arguments: &[&str]) -> Output {
     let variable = |name| std::env::var(name).expect("set by make test TESTS=controls");
     let (words, build) = (variable("BOOT_DEBUG"), variable("BUILD_DEBUG"));
     let words: Vec<&str> = words.split(' ').collect();
-    let script = "for fault; do insmod controls.ko fault=$fault && rmmod controls || exit; done";
-    let output = Command::new(words[0])
+    Command::new(words[0])
         .args(&words[1..])
         .args(["--file", &format!("{build}/controls.ko")])
         // KASAN reports only the first, if nothing else is said.
-        .args([
-            "--append",
-            "kasan_multi_shot",
-            "--",
-            "sh",
-            "-c",
-            script,
-            "sh",
-        ])
-        .args(faults)
+        .args(["--append", "kasan_multi_shot"])
+        .args(["--", "sh", "-c", script, "sh"])
+        .args(arguments)
         // Tests of a package run in its directory; the words are for two above.
         .current_dir("../..")
         .output()
-        .expect("boot starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(125), "{said}");
-    said
+        .expect("boot starts")
 }
 
 #[test]
@@ -61,7 +50,12 @@ fn each_detector_detects() {
         ("warning", "asked for"),
         ("leak", "unreferenced object"),
     ];
-    let said = complaints(&faults.map(|(fault, _)| fault));
+    let output = boot(
+        "for fault; do insmod controls.ko fault=$fault && rmmod controls || exit; done",
+        &faults.map(|(fault, _)| fault),
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
     for (fault, words) in faults {
         assert!(said.contains(words), "{fault}: no '{words}' in\n{said}");
         println!("{fault}: {words}");
@@ -75,20 +69,10 @@ fn each_detector_detects() {
 #[test]
 fn a_byte_in_the_pot_is_no_complaint() {
     // What is caught is the fault, not the module.
-    let variable = |name| std::env::var(name).expect("set by make test TESTS=controls");
-    let words = variable("BOOT_DEBUG");
-    let words: Vec<&str> = words.split(' ').collect();
-    let output = Command::new(words[0])
-        .args(&words[1..])
-        .args([
-            "--",
-            "sh",
-            "-c",
-            "insmod fortune.ko && echo hi > /proc/fortune && cat /proc/fortune",
-        ])
-        .current_dir("../..")
-        .output()
-        .expect("boot starts");
+    let output = boot(
+        "insmod fortune.ko && echo hi > /proc/fortune && cat /proc/fortune",
+        &[],
+    );
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(output.stdout, b"hi\n");

@@ -5,7 +5,7 @@
 
 use crate::{
     ktap::{amount, figure},
-    memory::{HalfMapped, Stall, read_to, write_from},
+    memory::{Buffer, Stall, read_to, write_from},
     module::{CONTROL, FORTUNE, KernelLog, Module, by_kernel, pot, set},
 };
 use nix::{
@@ -151,7 +151,7 @@ const CHECKS: [Check; 15] = [
         let mut pieces: Vec<u8> = Vec::new();
         loop {
             // The piece is at the end of what can be written to.
-            let pages = HalfMapped::new();
+            let mut pages = Buffer::new(4096);
             match read_to(&file, pages.edge(4), 4) {
                 Ok(0) => break,
                 Ok(count) => pieces.extend(&pages.tail(4)[..count]),

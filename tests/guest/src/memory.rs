@@ -14,40 +14,6 @@ use std::{
     ptr::NonNull,
 };
 
-/// Two pages of memory, the second of which can't be accessed.
-pub(crate) struct HalfMapped(NonNull<libc::c_void>);
-
-impl HalfMapped {
-    const PAGE: usize = 4096;
-
-    pub(crate) fn new() -> Self {
-        let pages = anonymous(2 * Self::PAGE, MapFlags::empty());
-        // SAFETY: The second page was just mapped and nothing refers to it.
-        unsafe { mprotect(pages.byte_add(Self::PAGE), Self::PAGE, ProtFlags::PROT_NONE) }.unwrap();
-        Self(pages)
-    }
-
-    /// An address `before` bytes before the page that can't be accessed.
-    pub(crate) fn edge(&self, before: usize) -> *mut libc::c_void {
-        assert!(before <= Self::PAGE);
-        // SAFETY: It stays within the first page, or at its end.
-        unsafe { self.0.byte_add(Self::PAGE - before) }.as_ptr()
-    }
-
-    /// The last `len` bytes before the page that can't be accessed.
-    pub(crate) fn tail(&self, len: usize) -> Vec<u8> {
-        // SAFETY: The first page can be read and nothing writes to it now.
-        unsafe { std::slice::from_raw_parts(self.edge(len).cast::<u8>(), len) }.to_vec()
-    }
-}
-
-impl Drop for HalfMapped {
-    fn drop(&mut self) {
-        // SAFETY: Both pages were mapped in `new`, and all references are gone.
-        unsafe { munmap(self.0, 2 * Self::PAGE) }.unwrap();
-    }
-}
-
 /// A page whose first access stalls until [`Stall::let_go`]: the fault is served by user space
 /// (Documentation/admin-guide/mm/userfaultfd.rst).
 pub(crate) struct Stall {
@@ -139,8 +105,17 @@ impl Buffer {
         Self { memory, len }
     }
 
+    /// An address `before` bytes before what can't be accessed.
+    pub(crate) fn edge(&self, before: usize) -> *mut libc::c_void {
+        assert!(before <= self.len);
+        // SAFETY: It stays within the memory, or at its end.
+        unsafe { self.memory.add(self.len - before) }
+            .as_ptr()
+            .cast()
+    }
+
     /// The last `len` bytes.
-    fn tail(&mut self, len: usize) -> &mut [u8] {
+    pub(crate) fn tail(&mut self, len: usize) -> &mut [u8] {
         assert!(len <= self.len);
         // SAFETY: The memory is ours and initialised, and borrowed for as long as the slice is.
         unsafe { std::slice::from_raw_parts_mut(self.memory.add(self.len - len).as_ptr(), len) }

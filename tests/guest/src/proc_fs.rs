@@ -3,7 +3,7 @@
 //! The procfs API, by tests/proc_fs/proc_fs_test.rs, which has an entry of every kind.
 
 use crate::{
-    memory::{HalfMapped, Low, int80, read_to},
+    memory::{Buffer, Low, int80, read_to},
     module::Module,
 };
 use nix::{
@@ -357,7 +357,7 @@ fn read_and_write_at_the_ends() {
 fn faults() {
     let _module = load();
     let file = rw("memory");
-    let pages = HalfMapped::new();
+    let pages = Buffer::new(4096);
     assert_eq!(read_to(&file, pages.edge(0), 10), Err(Errno::EFAULT));
     assert_eq!(lseek(&file, 0, Whence::SeekEnd), Ok(4096));
     lseek(&file, 0, Whence::SeekSet).unwrap();

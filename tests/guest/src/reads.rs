@@ -3,7 +3,7 @@
 //! Reading /proc/fortune.
 
 use crate::{
-    memory::{HalfMapped, read_to},
+    memory::{Buffer, read_to},
     module::{FORTUNE, Module, assert_cat, cat, echo, open, store},
 };
 use nix::{
@@ -224,7 +224,7 @@ fn bad_pointer_keeps_the_fortune() {
     echo("one");
     echo("two");
     let file = open();
-    let pages = HalfMapped::new();
+    let pages = Buffer::new(4096);
     for bad in [std::ptr::null_mut(), pages.edge(0)] {
         assert_eq!(read_to(&file, bad, 10), Err(Errno::EFAULT));
     }
@@ -240,13 +240,13 @@ fn fault_after_some_bytes() {
     let text: Vec<u8> = (0..4000u32).map(|at| b'a' + (at % 26) as u8).collect();
     store(&text).unwrap();
     let whole: Vec<u8> = text.iter().chain(b"\n").copied().collect();
-    let pages = HalfMapped::new();
+    let mut pages = Buffer::new(4096);
     for room in [1, 2, 7, 8, 9, 63, 64, 65, 255, 1000, 3999, 4000, 4001] {
         let file = open();
         // Asked for more than arrives: the exact number, and the rest can be read.
         let count = read_to(&file, pages.edge(room), 5000).unwrap();
         assert_eq!(count, room);
-        assert_eq!(pages.tail(room), whole[..room]);
+        assert_eq!(*pages.tail(room), whole[..room]);
         assert_eq!(lseek(&file, 0, Whence::SeekCur), Ok(room as i64));
         assert_eq!(read_some(&file, 5000), whole[room..]);
     }

@@ -5,7 +5,7 @@
 use crate::{
     bench::{calibrate, instructions},
     ktap::{amount, figure, progress},
-    memory::{HalfMapped, Stall, read_to, write_from},
+    memory::{Buffer, Stall, read_to, write_from},
     module::{
         CONTROL, FORTUNE, Module, assert_pot, by_kernel, cat, echo, is_debug_kernel, open, pot,
         set, stats, store,
@@ -263,7 +263,7 @@ fn every_partial_fault() {
     let text: Vec<u8> = (0..LEN).map(|at| b'a' + (at % 26) as u8).collect();
     let whole = [&text[..], b"\n"].concat();
     store(&text).unwrap();
-    let pages = HalfMapped::new();
+    let mut pages = Buffer::new(4096);
     let file = open();
     write(&file, b"unfinished").unwrap();
     let mut rest = vec![0; LEN + 1];
@@ -279,7 +279,7 @@ fn every_partial_fault() {
             }
         };
         assert_eq!(arrived, room);
-        assert!(pages.tail(room) == whole[..room]);
+        assert!(*pages.tail(room) == whole[..room]);
         let count = read(&file, &mut rest).unwrap();
         assert!(rest[..count] == whole[room..], "{room}");
 
