@@ -22,7 +22,9 @@ use std::{
         unix::fs::FileExt,
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 
 crate::tests!(faults:
@@ -435,10 +437,16 @@ fn at_random() {
             fs::write(injector(name, file), value).unwrap();
         }
     }
+    let done = &AtomicUsize::new(0);
     let failed: Vec<BTreeMap<String, usize>> = thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS)
-            .map(|worker| scope.spawn(move || work(worker as u64, calls / THREADS)))
+            .map(|worker| scope.spawn(move || work(worker as u64, calls / THREADS, done)))
             .collect();
+        // Not one of them shows it, whose writes may fail.
+        while !workers.iter().all(|worker| worker.is_finished()) {
+            thread::sleep(Duration::from_millis(100));
+            progress(done.load(Ordering::Relaxed), calls);
+        }
         workers
             .into_iter()
             .map(|worker| worker.join().unwrap())
@@ -495,18 +503,16 @@ fn draw<'a>(file: &File, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     Ok(&buffer[..len])
 }
 
-/// Calls of all sorts by a thread whose calls may fail; counts the errors.
-fn work(seed: u64, calls: usize) -> BTreeMap<String, usize> {
+/// Calls of all sorts by a thread whose calls may fail; counts them, and the errors.
+fn work(seed: u64, calls: usize, done: &AtomicUsize) -> BTreeMap<String, usize> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut errors = BTreeMap::new();
     let mut file = open();
     let mut buffer = vec![0; 1 << 17];
     let make_it_fail = File::create("/proc/thread-self/make-it-fail").unwrap();
     make_it_fail.write_all_at(b"1", 0).unwrap();
-    for call in 0..calls {
-        if seed == 0 {
-            progress(call, calls);
-        }
+    for _ in 0..calls {
+        done.fetch_add(1, Ordering::Relaxed);
         let len = if random.u8(..10) == 0 {
             random.usize(..40_000)
         } else {
