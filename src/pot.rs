@@ -388,10 +388,10 @@ where
             Order::Sequential => self.oldest,
             Order::Random | Order::Shuffle => self.draw_lot(lot, below),
         };
-        let Some(place) = self.place(number) else {
+        let Some(span) = self.span(number) else {
             return Drawn::Nothing;
         };
-        let len = self.len(place);
+        let len = self.len(span);
         if len > room {
             return Drawn::TooLong(len);
         }
@@ -401,7 +401,7 @@ where
             self.leave_out(number);
         }
         self.draws = self.draws.wrapping_add(1);
-        match self.parts(place) {
+        match self.parts(span) {
             Some((head, tail)) => Drawn::Fortune(head, tail),
             None => Drawn::Nothing,
         }
@@ -420,14 +420,14 @@ where
         if number < self.oldest || number >= self.end {
             return (&[], &[]);
         }
-        self.place(number)
-            .and_then(|place| self.parts(place))
+        self.span(number)
+            .and_then(|span| self.parts(span))
             .unwrap_or_default()
     }
 
     /// Where the text of a fortune in the pot and its `\n` begin, and where they end.
     #[inline(always)]
-    fn place(&self, number: u64) -> Option<(usize, usize)> {
+    fn span(&self, number: u64) -> Option<(usize, usize)> {
         // The next one is in the same block, but for the last one there.
         let (block, at) = locate(number);
         let entries = self.block(block)?;
@@ -441,7 +441,7 @@ where
         Some((begin, end))
     }
 
-    /// How many bytes there are between two places. If they are the same, the whole pot.
+    /// How many bytes a span has: all of the pot if it ends where it begins.
     #[inline]
     fn len(&self, (begin, end): (usize, usize)) -> usize {
         let len = end.wrapping_sub(begin);
@@ -452,7 +452,7 @@ where
         }
     }
 
-    /// The bytes between two places: up to the end of the pot, and what goes on at its beginning.
+    /// The bytes of a span: up to the end of the pot, and what goes on at its beginning.
     #[inline]
     fn parts(&self, (begin, end): (usize, usize)) -> Option<(&[u8], &[u8])> {
         if begin < end {
@@ -464,7 +464,7 @@ where
 
     /// What a fortune in the pot takes, in bytes.
     fn cost_of(&self, number: u64) -> usize {
-        self.place(number).map_or(0, |place| self.len(place))
+        self.span(number).map_or(0, |span| self.len(span))
     }
 
     /// How many fortunes are in the pot.

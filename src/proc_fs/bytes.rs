@@ -88,7 +88,7 @@ impl<const N: usize> Bytes<N> {
         let Some(place) = self.next(bytes.len()) else {
             return false;
         };
-        // SAFETY: `place` is as long as `bytes`, and nothing else refers to it.
+        // SAFETY: `place` is as long as `bytes`, and borrowed from `self` alone, so that they don't overlap.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place.as_mut_ptr().cast(), bytes.len()) };
         // INVARIANT: So many more were just initialised.
         self.len = len.wrapping_add(bytes.len());
