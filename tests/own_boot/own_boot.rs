@@ -5,7 +5,11 @@
 //! The environment variables `BOOT` and `BUILD` say how to start a guest and where the modules are, and `VERB` whether
 //! `guest` is to `test` or to `soak`; `make test TESTS=own_boot` sets them.
 
-use std::process::{Command, Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 /// Runs a script in a guest that has the test modules.
 fn boot(script: &str) -> Output {
@@ -136,4 +140,47 @@ fn unloading_takes_time_in_proportion() {
     println!(
         "figure: R8   rmmod with 50,000 open files takes {ratio:.2} times the instructions that it takes with half of them; to be reached: at most 3"
     );
+}
+
+#[test]
+fn refused_modules() {
+    // A module for another kernel than it is.
+    let build = std::env::var("BUILD").expect("set by make test TESTS=own_boot");
+    let mut module = fs::read(Path::new("../..").join(build).join("fortune.ko")).unwrap();
+    let magic = b"vermagic=";
+    let at = module.windows(magic.len()).position(|at| at == magic);
+    module[at.unwrap() + magic.len()] = b'0';
+    let other = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other.ko");
+    fs::write(&other, module).unwrap();
+    let other = other.to_str().unwrap();
+
+    let refusals: [(&[&str], _, _, _); 3] = [
+        (
+            &["--append", "module.sig_enforce=1"],
+            "fortune.ko",
+            "Key was rejected by service",
+            "Loading of unsigned module is rejected",
+        ),
+        (
+            &["--append", "lockdown=integrity"],
+            "fortune.ko",
+            "Operation not permitted",
+            "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7",
+        ),
+        (
+            &["--file", other],
+            "other.ko",
+            "Invalid module format",
+            "fortune: version magic '0",
+        ),
+    ];
+    for (options, module, insmod, kernel) in refusals {
+        let output = boot_with(options, &format!("insmod {module} || dmesg | tail -n 1"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let line = format!("insmod: ERROR: could not insert module {module}: {insmod}\n");
+        assert_eq!(said, line);
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(shown.contains(kernel), "{shown}");
+    }
 }
