@@ -7,7 +7,7 @@
 //! short, so that some are not interrupted, and those of the three files take turns; the least is what counts.
 
 use crate::{module::Module, others::Group};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::{Pid, write},
@@ -16,6 +16,7 @@ use std::{
     arch::{asm, x86_64::_rdtsc},
     ffi::CString,
     fs::{self, File, OpenOptions},
+    mem::MaybeUninit,
     os::fd::AsRawFd,
     process::{Command, Stdio},
     sync::{
@@ -60,20 +61,20 @@ impl Target {
 
     fn store(&self, fortunes: usize) -> Result<()> {
         for _ in 0..fortunes {
-            write(&self.file, &text(64))?;
+            write(&self.file, &SHORT)?;
         }
         Ok(())
     }
 
     fn pread(&self) {
-        let mut buffer = [0_u8; 4096];
+        let mut buffer = MaybeUninit::<[u8; 4096]>::uninit();
         let (fd, at) = (self.file.as_raw_fd(), buffer.as_mut_ptr());
         // SAFETY: The buffer is as large as that.
         unsafe { libc::syscall(libc::SYS_pread64, fd, at, 4096, 0_u64) };
     }
 
     fn read(&self) {
-        let mut buffer = [0_u8; 4096];
+        let mut buffer = MaybeUninit::<[u8; 4096]>::uninit();
         let (fd, at) = (self.file.as_raw_fd(), buffer.as_mut_ptr());
         // SAFETY: The buffer is as large as that.
         unsafe { libc::syscall(libc::SYS_read, fd, at, 4096) };
@@ -87,7 +88,7 @@ impl Target {
 
     /// Opens the file, reads so many times, and closes it.
     fn cat(&self, reads: usize) {
-        let mut buffer = [0_u8; 4096];
+        let mut buffer = MaybeUninit::<[u8; 4096]>::uninit();
         let (path, at) = (self.path.as_ptr(), buffer.as_mut_ptr());
         // SAFETY: The buffer is as large as that, and the descriptor this call's own.
         unsafe {
@@ -101,10 +102,26 @@ impl Target {
 }
 
 /// A line and its newline, of so many bytes together.
-fn text(len: usize) -> Vec<u8> {
-    let mut text = vec![b'x'; len];
-    text[len - 1] = b'\n';
+const fn text<const LEN: usize>() -> [u8; LEN] {
+    let mut text = [b'x'; LEN];
+    text[LEN - 1] = b'\n';
     text
+}
+
+static SHORT: [u8; 64] = text();
+static LONG: [u8; 4096] = text();
+
+/// What a row of the table calls.
+fn call_of(row: &str) -> Result<fn(&Target)> {
+    Ok(match row {
+        "P1" => Target::read,
+        "P2" | "P7.draw" => Target::pread,
+        "P3" | "P6" | "P7.write" => |target| target.write(&SHORT),
+        "P4" => |target| target.write(&LONG),
+        "P5.open" => |target| target.cat(0),
+        "P5.cat" => |target| target.cat(2),
+        _ => bail!("no row {row}"),
+    })
 }
 
 /// What the time stamp counter says: with `--icount`, how many instructions this machine has executed.
@@ -131,13 +148,15 @@ pub(crate) fn calibrate() -> Result<()> {
     Ok(())
 }
 
-/// Measures `call` on each target, with `prepare` before each batch, and prints the instructions of one call.
+/// Measures the calls of a row on each target, with `prepare` before each batch, and prints the instructions of one call:
+/// the row and `suffix`, the file, the least, how many batches took that, and of how many.
 fn measure(
     row: &str,
+    suffix: &str,
     targets: &[Target],
     prepare: impl Fn(&Target) -> Result<()>,
-    call: impl Fn(&Target),
 ) -> Result<()> {
+    let call = call_of(row)?;
     let mut counts = vec![Vec::new(); targets.len()];
     for _ in 0..BATCHES {
         for (target, counts) in targets.iter().zip(&mut counts) {
@@ -153,7 +172,7 @@ fn measure(
         let least = *counts.iter().min().context("a batch")?;
         let equal = counts.iter().filter(|&&count| count == least).count();
         let each = least as f64 / CALLS as f64;
-        println!("{row} {} {each:.2} {equal} {BATCHES}", target.name);
+        println!("{row}{suffix} {} {each:.2} {equal} {BATCHES}", target.name);
     }
     Ok(())
 }
@@ -171,39 +190,65 @@ fn load(size: usize) -> Result<(Vec<Module>, Vec<Target>)> {
 }
 
 /// Prints what was measured, line by line; tests/bench reads it.
-pub(crate) fn run(what: &str) -> Result<()> {
-    if what == "instructions" {
-        by_instructions()
-    } else {
-        by_time()?;
-        index()
+pub(crate) fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["calls"] => calls(),
+        ["fill"] => fill(),
+        ["commands"] => commands(),
+        ["time"] => {
+            by_time()?;
+            index()?;
+            loaded()
+        }
+        ["profile", row, name] => profile(row, name),
+        _ => bail!("usage: guest bench calls|fill|commands|time | guest bench profile ROW FILE"),
     }
 }
 
-/// Prints lines of: the row's id, the file, instructions of a call, how many batches took the least, and of
-/// how many.
-fn by_instructions() -> Result<()> {
-    calibrate()?;
-    let nothing = |_: &Target| Ok(());
-    let (short, page) = (text(64), text(4096));
+/// Prints where functions of the kernel and of the modules begin, and makes the calls of a row until it is killed:
+/// somebody who looks in from outside can see what they execute.
+fn profile(row: &str, name: &str) -> Result<()> {
+    let call = call_of(row)?;
+    let size = if row == "P6" { 4096 } else { 64 << 20 };
+    let (_modules, targets) = load(size)?;
+    let target = targets.iter().find(|target| target.name == name);
+    let target = target.with_context(|| format!("no file {name}"))?;
+    target.set("when_full", "evict")?;
+    target.store(100)?;
+    target.read();
+    print!("{}", fs::read_to_string("/proc/kallsyms")?);
+    println!("calling");
+    loop {
+        call(target);
+    }
+}
 
+/// Nothing to be done before a batch.
+fn nothing(_: &Target) -> Result<()> {
+    Ok(())
+}
+
+/// Leaves one fortune, and what the index needs for the next ones.
+fn one(target: &Target) -> Result<()> {
+    target.set("clear", "1")?;
+    target.store(1)
+}
+
+/// P1 to P6.
+fn calls() -> Result<()> {
+    calibrate()?;
     {
         let (_modules, targets) = load(1 << 20)?;
         for target in &targets {
             target.store(100)?;
             target.read();
         }
-        measure("P1", &targets, nothing, Target::read)?;
-        measure("P2", &targets, nothing, Target::pread)?;
-        measure("P5.open", &targets, nothing, |target| target.cat(0))?;
-        measure("P5.cat", &targets, nothing, |target| target.cat(2))?;
-        // The first one after clearing makes the index.
-        let empty = |target: &Target| {
-            target.set("clear", "1")?;
-            target.store(1)
-        };
-        measure("P3", &targets, empty, |target| target.write(&short))?;
-        measure("P4", &targets, empty, |target| target.write(&page))?;
+        for row in ["P1", "P2", "P5.open", "P5.cat"] {
+            measure(row, "", &targets, nothing)?;
+        }
+        for row in ["P3", "P4"] {
+            measure(row, "", &targets, one)?;
+        }
     }
     {
         let (_modules, targets) = load(4096)?;
@@ -211,44 +256,53 @@ fn by_instructions() -> Result<()> {
             target.set("when_full", "evict")?;
             target.store(100)?;
         }
-        measure("P6", &targets, nothing, |target| target.write(&short))?;
-    }
-    commands()?;
-    let (_modules, targets) = load(8 << 20)?;
-    let mut stored = 0;
-    for fortunes in [1, 1000, 100_000] {
-        for target in &targets {
-            target.store(fortunes - stored)?;
-        }
-        stored = fortunes;
-        measure(
-            &format!("P7.draw.{fortunes}"),
-            &targets,
-            nothing,
-            Target::pread,
-        )?;
+        measure("P6", "", &targets, nothing)?;
     }
     Ok(())
 }
 
-/// What a draw costs with all that is around it, and what else there is to get a fortune by: of 1000 fortunes.
+/// P7: with one fortune in the pot, with a thousand, and with a hundred thousand.
+fn fill() -> Result<()> {
+    calibrate()?;
+    let (_modules, targets) = load(8 << 20)?;
+    for target in &targets {
+        one(target)?;
+    }
+    measure("P7.draw", ".1", &targets, nothing)?;
+    measure("P7.write", ".1", &targets, one)?;
+    let mut stored = 1 + CALLS as usize;
+    for fortunes in [1000, 100_000] {
+        for target in &targets {
+            target.store(fortunes - stored)?;
+        }
+        let suffix = format!(".{fortunes}");
+        measure("P7.draw", &suffix, &targets, nothing)?;
+        measure("P7.write", &suffix, &targets, nothing)?;
+        stored = fortunes + BATCHES * CALLS as usize;
+    }
+    Ok(())
+}
+
+/// What a draw costs with all that is around it, and what else there is to get a fortune by: of 1000 fortunes. `fortune`
+/// and `strfile` are those of fortune-mod.
 fn commands() -> Result<()> {
+    calibrate()?;
     let (_modules, targets) = load(1 << 20)?;
-    let mut file = Vec::new();
     for target in &targets {
         target.store(1000)?;
     }
-    for _ in 0..1000 {
-        file.extend(text(64));
-    }
-    fs::write("/tmp/lines", &file)?;
-    let commands: [(&str, &str, &[&str]); 4] = [
+    fs::write("/tmp/lines", SHORT.repeat(1000))?;
+    fs::write("/tmp/cookies", [&SHORT[..], b"%\n"].concat().repeat(1000))?;
+    let made = Command::new("strfile").arg("/tmp/cookies").output()?;
+    ensure!(made.status.success(), "strfile: {made:?}");
+    let commands: [(&str, &str, &[&str]); 5] = [
         ("fortune", "cat", &["/proc/fortune"]),
         ("twin", "cat", &["/proc/twin"]),
+        ("fortune-mod", "fortune", &["/tmp/cookies"]),
         ("shuf", "shuf", &["-n", "1", "/tmp/lines"]),
         ("true", "true", &[]),
     ];
-    let mut counts = [const { Vec::new() }; 4];
+    let mut counts = [const { Vec::new() }; 5];
     for _ in 0..5 {
         for ((_, program, arguments), counts) in commands.iter().zip(&mut counts) {
             let begun = instructions();
@@ -333,10 +387,21 @@ fn rate(target: &Target, threads: usize) -> Result<f64> {
     })
 }
 
+/// Prints what the modules take in memory, in bytes: lines of `loaded`, the module, and the number.
+fn loaded() -> Result<()> {
+    let _loaded = load(1 << 20)?;
+    for line in fs::read_to_string("/proc/modules")?.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        println!("loaded {} {}", words[0], words[1]);
+    }
+    Ok(())
+}
+
 /// Prints what the index takes for a fortune, in bytes: `P10` and the number.
 fn index() -> Result<()> {
-    const FORTUNES: usize = 100_000;
-    let (_modules, targets) = load(1 << 20)?;
+    // So many that the pages which the group is charged for in advance, 64 a CPU, make no difference.
+    const FORTUNES: usize = 1_000_000;
+    let (_modules, targets) = load(4 << 20)?;
     let group = Group::enter();
     for target in &targets[..2] {
         let before = group.charged();

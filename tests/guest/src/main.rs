@@ -65,14 +65,14 @@ fn main() -> ExitCode {
                 _ => ktap::run(&tests, patterns),
             }
         }
-        ["bench", what @ ("instructions" | "time")] => end(bench::run(what)),
+        ["bench", words @ ..] => end(bench::run(words)),
         ["classic", words @ ..] => classic::catch(words),
         ["descriptors"] => end(stress::descriptors()),
         ["stall", call @ ("read" | "write")] => stress::stall(call),
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench instructions|time | guest descriptors | guest stall read|write"
+                "usage: guest play | guest test [PATTERN…] | guest soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write"
             );
             ExitCode::from(2)
         }
