@@ -61,14 +61,15 @@ struct Row {
     worse: bool,
 }
 
-/// The rows of instructions: id, what is called, and the ratio that was reached where [`TARGET`] was not.
+/// The rows of instructions: id, what is called, and the ratio that is not to be exceeded; where that is not [`TARGET`], a
+/// little more than what was reached.
 const OPS: &[(&str, &str, f64)] = &[
-    ("P1", "read at end of file", 1.22),
-    ("P2", "pread that draws 64 bytes", 1.075),
+    ("P1", "read at end of file", 1.25),
+    ("P2", "pread that draws 64 bytes", 1.08),
     ("P3", "write of 64 bytes", TARGET),
     ("P4", "write of 4096 bytes", TARGET),
-    ("P5.open", "open, close", 1.14),
-    ("P5.cat", "open, read, read, close", 1.12),
+    ("P5.open", "open, close", 1.15),
+    ("P5.cat", "open, read, read, close", 1.13),
     ("P6", "write of 64 bytes into a full pot", TARGET),
 ];
 
@@ -195,7 +196,7 @@ fn of(counts: &Counts, row: &str, file: &str) -> Result<f64> {
 
 /// P1 to P6.
 fn instructions(counts: &Counts) -> Result<Vec<Row>> {
-    let row = |&(id, op, reached): &(&str, &str, f64)| {
+    let row = |&(id, op, most): &(&str, &str, f64)| {
         let (rust, c, floor) = (
             of(counts, id, "fortune")?,
             of(counts, id, "twin")?,
@@ -211,8 +212,7 @@ fn instructions(counts: &Counts) -> Result<Vec<Row>> {
             ratio: Some(ratio),
             target: format!("{TARGET}, aim 1.00"),
             ok: ratio <= TARGET,
-            // The table has three digits.
-            worse: ratio > reached + 0.0005,
+            worse: ratio > most,
         })
     };
     OPS.iter().map(row).collect()
