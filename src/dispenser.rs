@@ -245,17 +245,16 @@ impl Draw {
             let mut pot = dispenser.pot.lock();
             match pot.draw(&mut lot, random::below, len) {
                 Drawn::Nothing => return Ok(false),
-                Drawn::Fortune(head, tail) => text.set(head, tail),
                 // The lot has left meanwhile, and another one has come.
-                Drawn::TooLong(longer) => {
-                    len = longer;
-                    continue;
+                Drawn::TooLong(longer) => len = longer,
+                Drawn::Fortune(head, tail) => {
+                    text.set(head, tail);
+                    drop(pot);
+                    self.text = text;
+                    self.undelivered = true;
+                    return Ok(true);
                 }
             }
-            drop(pot);
-            self.text = text;
-            self.undelivered = true;
-            return Ok(true);
         }
     }
 

@@ -33,6 +33,19 @@ const RULED_OUT: &[(&str, &str)] = &[
         "each fortune has an entry",
     ),
     (
+        "return Drawn::Nothing",
+        "likewise; where the pot is empty it has run",
+    ),
+    ("None => Drawn::Nothing", "a span is in the pot"),
+    (
+        "Drawn::TooLong(longer) => len = longer",
+        "only if another call comes between",
+    ),
+    (
+        "Drawn::Nothing => return Ok(false)",
+        "likewise; where nothing comes between it has run",
+    ),
+    (
         "if let Some(byte) = self.bytes.get_mut(newline)",
         "store() has made room",
     ),
