@@ -36,6 +36,14 @@ const RULED_OUT: &[(&str, &str)] = &[
         "return Drawn::Nothing",
         "likewise; where the pot is empty it has run",
     ),
+    (
+        "let entries = self.block(block)?",
+        "each fortune has a block",
+    ),
+    (
+        "None => begin_of(self.entry(next)?)",
+        "and so has the next one",
+    ),
     ("None => Drawn::Nothing", "a span is in the pot"),
     (
         "Drawn::TooLong(longer) => len = longer",
