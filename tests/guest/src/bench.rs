@@ -66,28 +66,28 @@ impl Target {
         Ok(())
     }
 
-    fn pread(&self) {
+    fn pread(&self) -> libc::c_long {
         let mut buffer = MaybeUninit::<[u8; 4096]>::uninit();
         let (fd, at) = (self.file.as_raw_fd(), buffer.as_mut_ptr());
         // SAFETY: The buffer is as large as that.
-        unsafe { libc::syscall(libc::SYS_pread64, fd, at, 4096, 0_u64) };
+        unsafe { libc::syscall(libc::SYS_pread64, fd, at, 4096, 0_u64) }
     }
 
-    fn read(&self) {
+    fn read(&self) -> libc::c_long {
         let mut buffer = MaybeUninit::<[u8; 4096]>::uninit();
         let (fd, at) = (self.file.as_raw_fd(), buffer.as_mut_ptr());
         // SAFETY: The buffer is as large as that.
-        unsafe { libc::syscall(libc::SYS_read, fd, at, 4096) };
+        unsafe { libc::syscall(libc::SYS_read, fd, at, 4096) }
     }
 
-    fn write(&self, text: &[u8]) {
+    fn write(&self, text: &[u8]) -> libc::c_long {
         let (fd, at) = (self.file.as_raw_fd(), text.as_ptr());
         // SAFETY: The text is as long as that.
-        unsafe { libc::syscall(libc::SYS_write, fd, at, text.len()) };
+        unsafe { libc::syscall(libc::SYS_write, fd, at, text.len()) }
     }
 
     /// Opens the file, reads so many times, and closes it.
-    fn cat(&self, reads: usize) {
+    fn cat(&self, reads: usize) -> libc::c_long {
         let mut buffer = MaybeUninit::<[u8; 4096]>::uninit();
         let (path, at) = (self.path.as_ptr(), buffer.as_mut_ptr());
         // SAFETY: The buffer is as large as that, and the descriptor this call's own.
@@ -96,7 +96,7 @@ impl Target {
             for _ in 0..reads {
                 libc::syscall(libc::SYS_read, fd, at, 4096);
             }
-            libc::syscall(libc::SYS_close, fd);
+            libc::syscall(libc::SYS_close, fd)
         }
     }
 }
@@ -111,15 +111,18 @@ const fn text<const LEN: usize>() -> [u8; LEN] {
 static SHORT: [u8; 64] = text();
 static LONG: [u8; 4096] = text();
 
-/// What a row of the table calls.
-fn call_of(row: &str) -> Result<fn(&Target)> {
+/// A call, which returns what the last system call of it does.
+type Call = fn(&Target) -> libc::c_long;
+
+/// What a row of the table calls, and what that returns.
+fn call_of(row: &str) -> Result<(Call, libc::c_long)> {
     Ok(match row {
-        "P1" => Target::read,
-        "P2" | "P7.draw" => Target::pread,
-        "P3" | "P6" | "P7.write" => |target| target.write(&SHORT),
-        "P4" => |target| target.write(&LONG),
-        "P5.open" => |target| target.cat(0),
-        "P5.cat" => |target| target.cat(2),
+        "P1" => (Target::read, 0),
+        "P2" | "P7.draw" => (Target::pread, 64),
+        "P3" | "P6" | "P7.write" => (|target| target.write(&SHORT), 64),
+        "P4" => (|target| target.write(&LONG), 4096),
+        "P5.open" => (|target| target.cat(0), 0),
+        "P5.cat" => (|target| target.cat(2), 0),
         _ => bail!("no row {row}"),
     })
 }
@@ -156,7 +159,7 @@ fn measure(
     targets: &[Target],
     prepare: impl Fn(&Target) -> Result<()>,
 ) -> Result<()> {
-    let call = call_of(row)?;
+    let (call, expected) = call_of(row)?;
     let mut counts = vec![Vec::new(); targets.len()];
     for _ in 0..BATCHES {
         for (target, counts) in targets.iter().zip(&mut counts) {
@@ -167,6 +170,15 @@ fn measure(
             }
             counts.push(instructions() - begun);
         }
+    }
+    // It was that call, and not an error.
+    for target in targets {
+        prepare(target)?;
+        let returned = call(target);
+        // There is nothing to be drawn from the empty file.
+        let empty = ["P2", "P7.draw"].contains(&row) && target.name == "floor";
+        let expected = if empty { 0 } else { expected };
+        ensure!(returned == expected, "{row} of {}: {returned}", target.name);
     }
     for (target, counts) in targets.iter().zip(&counts) {
         let least = *counts.iter().min().context("a batch")?;
@@ -208,7 +220,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
 /// Prints where functions of the kernel and of the modules begin, and makes the calls of a row until it is killed:
 /// somebody who looks in from outside can see what they execute.
 fn profile(row: &str, name: &str) -> Result<()> {
-    let call = call_of(row)?;
+    let (call, _) = call_of(row)?;
     let size = if row == "P6" { 4096 } else { 64 << 20 };
     let (_modules, targets) = load(size)?;
     let target = targets.iter().find(|target| target.name == name);
@@ -322,7 +334,7 @@ fn commands() -> Result<()> {
 }
 
 /// Prints calls a second of one thread and of two, each on a CPU of its own: lines of `P9`, the file, how many threads,
-/// and the rate. Also what an entry of the index takes.
+/// and the rate.
 fn by_time() -> Result<()> {
     const ROUNDS: usize = 7;
     let (_modules, targets) = load(1 << 20)?;
