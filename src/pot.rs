@@ -391,7 +391,7 @@ where
         let Some(span) = self.span(number) else {
             return Drawn::Nothing;
         };
-        let len = self.len(span);
+        let len = self.span_len(span);
         if len > room {
             return Drawn::TooLong(len);
         }
@@ -443,7 +443,7 @@ where
 
     /// How many bytes a span has: all of the pot if it ends where it begins.
     #[inline]
-    fn len(&self, (begin, end): (usize, usize)) -> usize {
+    fn span_len(&self, (begin, end): (usize, usize)) -> usize {
         let len = end.wrapping_sub(begin);
         if begin < end {
             len
@@ -464,7 +464,7 @@ where
 
     /// What a fortune in the pot takes, in bytes.
     fn cost_of(&self, number: u64) -> usize {
-        self.span(number).map_or(0, |span| self.len(span))
+        self.span(number).map_or(0, |span| self.span_len(span))
     }
 
     /// How many fortunes are in the pot.
