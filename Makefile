@@ -9,13 +9,17 @@ KERNELS ?= debian-7.2 debug-7.2
 TESTS ?=
 
 comma := ,
-output := $(CURDIR)/build/native
+# Where Kbuild puts what it makes, beside which it leaves no trace of where that is.
+MO ?= $(CURDIR)/build/native
 
 .PHONY: module
-module: ## build ./fortune.ko for KDIR, by default for the running kernel
+module: kbuild ## build ./fortune.ko for KDIR, by default for the running kernel
+	cp $(MO)/fortune.ko .
+
+.PHONY: kbuild
+kbuild:
 	@scripts/doctor --first $(KDIR)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(output) modules
-	cp $(output)/fortune.ko .
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) KCFLAGS="$(KCFLAGS) -ffile-prefix-map=$(MO)=." modules
 
 .PHONY: run
 run: ## play the session of the article in a stock Debian kernel, in QEMU
@@ -45,13 +49,29 @@ check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics
 doc: ## rustdoc of the crate, to be read offline, in build/doc
 	scripts/doc
 
+.PHONY: rust-analyzer
+rust-analyzer: ## rust-project.json, for editors
+	scripts/rust-analyzer
+
+.PHONY: deb
+deb: ## the Debian package of the module, for DKMS, in build/deb
+	scripts/deb
+
+.PHONY: install
+install: kbuild ## install the module for KDIR, below INSTALL_MOD_PATH if that is set
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) modules_install
+
+.PHONY: dkms-install
+dkms-install: ## let DKMS on this machine build the module for its kernels, now and when one comes
+	scripts/dkms-install
+
 .PHONY: doctor
 doctor: ## what this machine lacks for building for KDIR
 	scripts/doctor $(KDIR)
 
 .PHONY: rust-metadata
-rust-metadata: ## complete the header package KDIR of a Debian kernel for Rust, from SOURCE
-	scripts/rust-metadata $(KDIR) $(SOURCE)
+rust-metadata: ## complete the header package KDIR of a Debian kernel for Rust; REMOVE=1 undoes it
+	scripts/rust-metadata $(if $(REMOVE),--remove) $(KDIR) $(SOURCE)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -4,10 +4,12 @@
 //!
 //! [`pot`] is the pot they are kept in and [`records`] tells one from the next in what is written: pure
 //! logic, both. [`dispenser`] is `/proc/fortune` over them, [`control`] is `/proc/driver/fortune`.
+//! [`compat`] is what differs between kernels.
 //! [`proc_fs`] is how Rust has files in `/proc`; it knows nothing of fortunes and can be used without them.
 
 use kernel::prelude::*;
 
+pub mod compat;
 pub mod control;
 pub mod dispenser;
 pub mod pot;
@@ -45,7 +47,7 @@ pub struct Module {
 
 impl kernel::InPlaceModule for Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let size = *module_parameters::pot_size.value();
+        let size = compat::parameter(module_parameters::pot_size.value());
         pin_init::pin_init_scope(move || {
             let dispenser = Dispenser::new(pot_size(size)?)?;
             let control = dispenser.clone();

@@ -15,9 +15,61 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What differs between machines.
+pub(crate) struct Architecture {
+    /// As Debian calls it.
+    pub(crate) debian: &'static str,
+    /// As Debian calls the directory of its libraries.
+    pub(crate) multiarch: &'static str,
+    /// As Rust calls that of the host.
+    cpu: &'static str,
+    qemu: &'static str,
+    machine: &'static str,
+    /// A CPU that can do all that QEMU can emulate in good time.
+    emulated: &'static str,
+    /// The kernel's name for the first serial port.
+    console: &'static str,
+}
+
+/// Those that there are kernels of.
+const ARCHITECTURES: [Architecture; 2] = [
+    Architecture {
+        debian: "amd64",
+        multiarch: "x86_64-linux-gnu",
+        cpu: "x86_64",
+        qemu: "qemu-system-x86_64",
+        machine: "pc",
+        emulated: "max",
+        console: "ttyS0",
+    },
+    Architecture {
+        debian: "arm64",
+        multiarch: "aarch64-linux-gnu",
+        cpu: "aarch64",
+        qemu: "qemu-system-aarch64",
+        machine: "virt",
+        // Signing pointers as the architecture defines it is slow to emulate.
+        emulated: "max,pauth-impdef=on",
+        console: "ttyAMA0",
+    },
+];
+
+impl Architecture {
+    /// That of a kernel which `scripts/kernel` made.
+    pub(crate) fn of(kernel: &Path) -> Result<&'static Self> {
+        let name = fs::read_to_string(kernel.join("arch"))?;
+        let name = name.trim_end();
+        ARCHITECTURES
+            .iter()
+            .find(|architecture| architecture.debian == name)
+            .with_context(|| format!("no machine for {name}"))
+    }
+}
+
 /// What a guest is started with.
 #[derive(Clone)]
 pub(crate) struct Machine {
+    pub(crate) architecture: &'static Architecture,
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
     /// Where the kernel log goes.
@@ -65,7 +117,8 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn start(machine: &Machine) -> Result<Self> {
-        let mut qemu = Command::new("qemu-system-x86_64");
+        let architecture = machine.architecture;
+        let mut qemu = Command::new(architecture.qemu);
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -75,27 +128,23 @@ impl Guest {
             "-nic",
             "none",
         ]);
-        qemu.args(["-machine", "pc", "-m", &machine.memory.to_string()]);
+        qemu.args(["-machine", architecture.machine]);
+        qemu.args(["-m", &machine.memory.to_string()]);
         let smp = if machine.icount { 1 } else { machine.smp };
         qemu.args(["-smp", &smp.to_string()]);
         match machine {
             Machine { kvm: true, .. } => qemu.args(["-accel", "kvm", "-cpu", "host"]),
-            Machine { icount: true, .. } => qemu.args([
-                "-accel",
-                "tcg",
-                "-icount",
-                "shift=0,sleep=off",
-                "-cpu",
-                "max",
-            ]),
-            _ => qemu.args(["-accel", "tcg", "-cpu", "max"]),
+            _ => qemu.args(["-accel", "tcg", "-cpu", architecture.emulated]),
         };
+        if machine.icount {
+            qemu.args(["-icount", "shift=0,sleep=off"]);
+        }
         qemu.arg("-kernel").arg(&machine.kernel);
         qemu.arg("-initrd").arg(&machine.initramfs);
         // An oops is a panic, a panic a reset, and a reset the end of QEMU.
         let append = format!(
-            "console=ttyS0 loglevel=7 printk.devkmsg=on oops=panic panic=-1 {}",
-            machine.append
+            "console={} loglevel=7 printk.devkmsg=on oops=panic panic=-1 {}",
+            architecture.console, machine.append
         );
         qemu.args(["-append", &append]);
         qemu.arg("-chardev").arg(format!(
@@ -131,7 +180,7 @@ impl Guest {
         let mut qemu = qemu
             .stderr(Stdio::piped())
             .spawn()
-            .context("qemu-system-x86_64")?;
+            .context(architecture.qemu)?;
         // Only QEMU has these ends now, so that they are closed when it ends.
         drop(ends);
         let said = qemu.stderr.take().context("QEMU's stderr")?;
@@ -260,6 +309,9 @@ fn listen(
 /// Whether KVM can run a kernel here. /dev/kvm can be there, open, and still not work, so that takes
 /// a boot; the answer is remembered until the host's kernel changes.
 pub(crate) fn kvm_works(machine: &Machine) -> Result<bool> {
+    if machine.architecture.cpu != std::env::consts::ARCH {
+        return Ok(false);
+    }
     if fs::OpenOptions::new()
         .read(true)
         .write(true)

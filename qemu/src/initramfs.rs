@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes the guest's root: programs of the Debian root that this runs in, PID 1, and the files of the
-//! command line.
+//! Makes the guest's root: the programs that `scripts/buildroot` has put aside for guests, PID 1, and the files
+//! of the command line.
 
-use anyhow::{Context, Result, ensure};
+use crate::guest::Architecture;
+use anyhow::{Context, Result};
 use cpio::newc;
 use std::{
     collections::BTreeSet,
@@ -13,9 +14,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-
-/// The Debian packages whose programs the guest has.
-const PACKAGES: &[&str] = &["busybox", "coreutils", "dash", "kmod", "strace"];
 
 /// A cpio archive in the format that the kernel unpacks (Documentation/driver-api/early-userspace/
 /// buffer-format.rst).
@@ -69,11 +67,29 @@ impl Archive {
         self.add(name, Self::REGULAR | mode, &content)
     }
 
-    /// Whether there is a program `name`.
-    fn has(&self, name: &str) -> bool {
-        ["usr/bin", "usr/sbin"]
-            .iter()
-            .any(|path| self.names.contains(&Path::new(path).join(name)))
+    /// Adds a file below `root`, which is the guest's root. Such as insmod can be a link, to kmod.
+    fn as_it_is(&mut self, path: &Path, root: &Path) -> Result<()> {
+        let name = path.strip_prefix(root)?;
+        match fs::read_link(path) {
+            Ok(target) => self.symlink(&name.to_string_lossy(), &target.to_string_lossy()),
+            Err(_) => self.copy(path, name),
+        }
+    }
+
+    /// Adds all that is below a directory below `root`.
+    fn below(&mut self, directory: &Path, root: &Path) -> Result<()> {
+        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+            let path = entry?.path();
+            let metadata = fs::symlink_metadata(&path)?;
+            if metadata.is_dir() {
+                let mode = metadata.permissions().mode() & 0o7777;
+                self.add(path.strip_prefix(root)?, Self::DIRECTORY | mode, b"")?;
+                self.below(&path, root)?;
+            } else if metadata.is_file() || metadata.is_symlink() {
+                self.as_it_is(&path, root)?;
+            }
+        }
+        Ok(())
     }
 
     fn symlink(&mut self, name: &str, target: &str) -> Result<()> {
@@ -81,9 +97,19 @@ impl Archive {
     }
 }
 
+/// What the guest's root is made of.
+pub(crate) enum Root {
+    /// The programs in this directory, and the libraries that they need.
+    Programs(PathBuf),
+    /// All of this directory.
+    Whole(PathBuf),
+}
+
 /// Writes the archive: `files` are paths here and in the guest; `command` and `nonce` are for PID 1.
 pub(crate) fn write(
     path: &Path,
+    architecture: &Architecture,
+    root: &Root,
     files: &[(PathBuf, String)],
     command: &[String],
     nonce: &str,
@@ -93,43 +119,35 @@ pub(crate) fn write(
         inode: 0,
         names: BTreeSet::new(),
     };
-    for directory in ["dev", "proc", "sys", "tmp", "run", "etc"] {
-        archive.directory(Path::new(directory))?;
-    }
-    for (name, target) in [
-        ("bin", "usr/bin"),
-        ("sbin", "usr/sbin"),
-        ("lib", "usr/lib"),
-        ("lib64", "usr/lib64"),
-    ] {
-        archive.symlink(name, target)?;
-    }
-    for program in programs()? {
-        let name = program.strip_prefix("/")?;
-        // Such as insmod, which is kmod.
-        match fs::read_link(&program) {
-            Ok(target) => {
-                archive.symlink(&name.to_string_lossy(), &target.to_string_lossy())?;
+    match root {
+        Root::Programs(root) => {
+            for directory in ["dev", "proc", "sys", "tmp", "run", "etc", "var/lib"] {
+                archive.directory(Path::new(directory))?;
             }
-            Err(_) => archive.copy(&program, name)?,
+            for (name, target) in [
+                ("bin", "usr/bin"),
+                ("sbin", "usr/sbin"),
+                ("lib", "usr/lib"),
+                ("lib64", "usr/lib64"),
+            ] {
+                archive.symlink(name, target)?;
+            }
+            for program in all_of(root, architecture)? {
+                archive.as_it_is(&program, root)?;
+            }
+            archive.add(
+                Path::new("etc/passwd"),
+                Archive::REGULAR | 0o644,
+                b"root:x:0:0:root:/fortune:/bin/sh\n",
+            )?;
         }
+        Root::Whole(root) => archive.below(root, root)?,
     }
 
-    // What the others don't have, such as mount and dmesg.
-    for applet in output("busybox", &["--list"])?.lines() {
-        if !archive.has(applet) {
-            archive.symlink(&format!("usr/bin/{applet}"), "busybox")?;
-        }
-    }
-
-    let guest = std::env::current_exe()?.with_file_name("guest");
+    let guest = format!("guest-{}", architecture.debian);
+    let guest = std::env::current_exe()?.with_file_name(guest);
     archive.copy(&guest, Path::new("init"))?;
     archive.symlink("usr/bin/guest", "/init")?;
-    archive.add(
-        Path::new("etc/passwd"),
-        Archive::REGULAR | 0o644,
-        b"root:x:0:0:root:/fortune:/bin/sh\n",
-    )?;
     for (here, there) in files {
         archive.copy(here, Path::new(there))?;
     }
@@ -164,22 +182,19 @@ fn terminal() -> String {
     }
 }
 
-/// The programs of [`PACKAGES`], and the libraries that they need.
-fn programs() -> Result<BTreeSet<PathBuf>> {
-    let listed = output("dpkg", &[&["--listfiles"], PACKAGES].concat())?;
-    let mut all: BTreeSet<PathBuf> = listed
-        .lines()
-        // A package may name /bin what has been in /usr/bin since the two were merged.
-        .filter_map(|path| path.strip_prefix("/usr").or(Some(path)))
-        .filter(|path| path.starts_with("/bin/") || path.starts_with("/sbin/"))
-        .map(|path| PathBuf::from(format!("/usr{path}")))
-        .filter(|path| path.is_file())
-        .collect();
+/// The programs below `root`, and the libraries that they need.
+fn all_of(root: &Path, architecture: &Architecture) -> Result<BTreeSet<PathBuf>> {
+    let mut all = BTreeSet::new();
+    for directory in ["usr/bin", "usr/sbin"] {
+        let directory = root.join(directory);
+        for file in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+            all.insert(file?.path());
+        }
+    }
     // What needs what, from one level to the next.
     let mut level: Vec<PathBuf> = all.iter().cloned().collect();
     while !level.is_empty() {
-        let names: Vec<&str> = level.iter().filter_map(|path| path.to_str()).collect();
-        let needed = needed(&names)?;
+        let needed = needed(root, &level, architecture)?;
         level = needed
             .into_iter()
             .filter(|path| all.insert(path.clone()))
@@ -189,30 +204,33 @@ fn programs() -> Result<BTreeSet<PathBuf>> {
 }
 
 /// The libraries and the dynamic linkers that these programs and libraries name.
-fn needed(files: &[&str]) -> Result<BTreeSet<PathBuf>> {
-    // As ldd would find them, which takes a process for each file.
+fn needed(
+    root: &Path,
+    files: &[PathBuf],
+    architecture: &Architecture,
+) -> Result<BTreeSet<PathBuf>> {
     let directories = [
-        "/usr/lib",
-        &format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH),
+        root.join("usr/lib"),
+        root.join("usr/lib").join(architecture.multiarch),
     ];
-    let dynamic = output(
-        "readelf",
-        &[&["--wide", "--dynamic", "--program-headers"], files].concat(),
-    )?;
+    // ldd would run them, which takes their architecture. readelf fails for scripts, which need nothing, and
+    // lists the others all the same.
+    let output = Command::new("readelf")
+        .args(["--wide", "--dynamic", "--program-headers"])
+        .args(files)
+        .output()
+        .context("readelf")?;
+    let dynamic = String::from_utf8(output.stdout)?;
     let mut paths = BTreeSet::new();
     for line in dynamic.lines() {
         if let Some((_, name)) = line.split_once("Shared library: [") {
             let name = name.trim_end_matches(']');
-            let found = directories
-                .iter()
-                .map(|directory| Path::new(directory).join(name));
+            let found = directories.iter().map(|directory| directory.join(name));
             let path = found.into_iter().find(|path| path.exists());
             paths.insert(path.with_context(|| format!("no library {name}"))?);
         } else if let Some((_, linker)) = line.split_once("program interpreter: ") {
-            paths.insert(PathBuf::from(format!(
-                "/usr{}",
-                linker.trim_end_matches(']')
-            )));
+            let linker = linker.trim_end_matches(']');
+            paths.insert(root.join("usr").join(linker.trim_start_matches('/')));
         }
     }
     // A library's name is often a link to the file itself.
@@ -222,19 +240,4 @@ fn needed(files: &[&str]) -> Result<BTreeSet<PathBuf>> {
         .collect();
     paths.extend(files);
     Ok(paths)
-}
-
-fn output(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .context(program.to_owned())?;
-    // readelf fails for scripts, which need nothing, and lists the others all the same.
-    let known = output.status.success() || program == "readelf";
-    ensure!(
-        known,
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }

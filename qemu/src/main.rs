@@ -14,7 +14,8 @@ mod scan;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use guest::{End, Guest, Machine};
+use guest::{Architecture, End, Guest, Machine};
+use initramfs::Root;
 use std::{
     fs,
     io::{self, IsTerminal, Read},
@@ -67,6 +68,10 @@ struct Options {
     #[arg(long, value_name = "HOST[:GUEST]")]
     file: Vec<String>,
 
+    /// The guest's files: this directory, instead of coreutils, busybox and the like
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
     /// How long COMMAND may take, in seconds; 0: for ever, as a shell
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
@@ -103,9 +108,23 @@ fn run(options: &Options) -> Result<u8> {
     let nonce = nonce()?;
     let work = tempfile::tempdir()?;
     let initramfs = work.path().join("initramfs");
-    initramfs::write(&initramfs, &files, &options.command, &nonce)?;
+    let architecture = Architecture::of(&options.kernel_dir)?;
+    let programs = fs::canonicalize(options.kernel_dir.join("root/guest"))?;
+    let root = match &options.root {
+        Some(root) => Root::Whole(Path::new(HOST).join(root.strip_prefix("/").unwrap_or(root))),
+        None => Root::Programs(programs),
+    };
+    initramfs::write(
+        &initramfs,
+        architecture,
+        &root,
+        &files,
+        &options.command,
+        &nonce,
+    )?;
 
     let mut machine = Machine {
+        architecture,
         kernel: options.kernel_dir.join("vmlinuz"),
         initramfs,
         console: work.path().join("console"),

@@ -225,8 +225,8 @@ fn build(top: &Path, copy: &Path, name: &str, boot: &[String]) -> PathBuf {
         .args([top.join("Kbuild"), top.join("src")])
         .arg(copy));
     let patch = fs::canonicalize(format!("{name}.patch")).unwrap();
-    run(Command::new("busybox")
-        .args(["patch", "-p1", "-i"])
+    run(Command::new("patch")
+        .args(["-p1", "-i"])
         .arg(patch)
         .current_dir(copy));
 
@@ -237,15 +237,9 @@ fn build(top: &Path, copy: &Path, name: &str, boot: &[String]) -> PathBuf {
         + 1;
     let kernel = Path::new(&boot[at]);
     let release = fs::read_to_string(kernel.join("release")).unwrap();
-    // Where scripts/enter has put the headers of a package; else they are in the tree of a kernel of our own.
-    let headers = format!("/usr/src/linux-headers-{}", release.trim_end());
-    let headers = match Path::new(&headers) {
-        package if package.join("Makefile").exists() => package.to_owned(),
-        _ => kernel.join(headers.trim_start_matches('/')),
-    };
     let mut make = Command::new("make");
     make.arg("-C")
-        .arg(headers)
+        .arg(format!("/usr/src/linux-headers-{}", release.trim_end()))
         .arg(format!("M={}", copy.display()));
     // As scripts/build does for a kernel of our own.
     if release.trim_end().ends_with("-debug") {

@@ -8,6 +8,7 @@
 /// What fortune.ko has it from.
 #[path = "../../src"]
 pub mod shared {
+    pub mod compat;
     pub mod proc_fs;
 }
 
@@ -574,16 +575,16 @@ struct Last;
 
 impl Last {
     fn new() -> Result<Self> {
-        if *module_parameters::collide.value() == 1 {
+        if shared::compat::parameter::<u64>(module_parameters::collide.value()) == 1 {
             let cmdline = proc_fs::File::show(&Dir::root()?, c"cmdline", READ_ONLY, Hello);
             KBox::pin_init(cmdline, GFP_KERNEL)?;
         }
-        if *module_parameters::forget.value() == 1 {
+        if shared::compat::parameter::<u64>(module_parameters::forget.value()) == 1 {
             let forgotten = Dir::root()?.subdir(c"proc_fs_forgotten", Mode::new::<0o555>())?;
             core::mem::forget(Symlink::new(&forgotten, c"link", c"target")?);
             core::mem::forget(forgotten);
         }
-        if *module_parameters::fail.value() == 1 {
+        if shared::compat::parameter::<u64>(module_parameters::fail.value()) == 1 {
             return Err(EIO);
         }
         Ok(Self)

@@ -11,7 +11,7 @@
 //! The last line of the kernel log is `guest: end NONCE`: with it the host knows that its log is whole.
 
 use crate::ktap;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -40,7 +40,10 @@ use std::{
 /// Where the command starts: with fortune.ko and the files of `--file`.
 const HOME: &str = "/fortune";
 
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/busybox";
+
+/// Where what other programs don't have is linked to busybox, such as mount and dmesg.
+const APPLETS: &str = "/usr/libexec/busybox";
 
 /// Runs the guest from here to power-off.
 pub(crate) fn run() -> ! {
@@ -98,6 +101,14 @@ fn system() -> Result<()> {
         ("/dev/stderr", "/proc/self/fd/2"),
     ] {
         symlink(to, link).with_context(|| link)?;
+    }
+    let busybox = Path::new("/usr/bin/busybox");
+    if busybox.exists() {
+        fs::create_dir_all(APPLETS)?;
+        let installed = Command::new(busybox)
+            .args(["--install", "-s", APPLETS])
+            .status()?;
+        ensure!(installed.success(), "busybox: {installed}");
     }
     Ok(())
 }

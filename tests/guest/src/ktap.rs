@@ -3,7 +3,6 @@
 //! Runs tests and reports in KTAP (Documentation/dev-tools/ktap.rst): the plan first, so that a
 //! result that is missing is a failure.
 
-use crate::coverage;
 use std::{
     fs,
     io::Write,
@@ -57,6 +56,9 @@ pub(crate) fn note(line: String) {
 /// Shows a figure of a test, such as R1: what was measured, and what is to be reached. They come
 /// together in a table at the end of all tests.
 pub(crate) fn figure(id: &str, measured: String, target: &str) {
+    if is_brief() {
+        return;
+    }
     note(format!(
         "figure: {id:<4} {measured}; to be reached: {target}"
     ));
@@ -100,6 +102,19 @@ pub(crate) fn amount<T>(gate: T, full: T) -> T {
     }
 }
 
+static BRIEF: AtomicBool = AtomicBool::new(false);
+
+/// Whether what tests promise is to be shown, and nothing measured: on kernels beside the one that has all tests.
+pub(crate) fn is_brief() -> bool {
+    BRIEF.load(Ordering::Relaxed)
+}
+
+/// Runs tests briefly.
+pub(crate) fn brief(tests: &[&Test], patterns: &[&str]) -> ExitCode {
+    BRIEF.store(true, Ordering::Relaxed);
+    run(tests, patterns)
+}
+
 /// Runs tests to their full amounts.
 pub(crate) fn soak(tests: &[&Test], patterns: &[&str]) -> ExitCode {
     SOAK.store(true, Ordering::Relaxed);
@@ -125,7 +140,6 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
         }
     }));
 
-    coverage::begin();
     let mut failed = false;
     for (number, test) in chosen.iter().enumerate() {
         log(6, &format!("test {}", test.name));
@@ -155,7 +169,6 @@ pub(crate) fn run(tests: &[&Test], patterns: &[&str]) -> ExitCode {
         println!("# seconds: {:.1}", now.elapsed().as_secs_f32());
         println!("{not}ok {} {}{sentences}{reason}", number + 1, test.name);
     }
-    coverage::end();
     if failed {
         ExitCode::FAILURE
     } else {

@@ -8,7 +8,6 @@ use nix::{
     unistd::read,
 };
 use std::{
-    arch::asm,
     num::NonZero,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
     ptr::NonNull,
@@ -33,7 +32,7 @@ impl Stall {
             let fd = Errno::result(libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC));
             OwnedFd::from_raw_fd(fd.expect("userfaultfd") as i32)
         };
-        let page = anonymous(Self::PAGE, MapFlags::empty());
+        let page = anonymous(Self::PAGE);
         let this = Self { faults, page };
         // struct uffdio_api: version, features asked for, and those there are.
         this.ioctl(Self::API, &mut [0xaa, 0, 0]);
@@ -93,7 +92,7 @@ impl Buffer {
 
     /// `len` is a whole number of pages.
     pub(crate) fn new(len: usize) -> Self {
-        let all = anonymous(len + 2 * Self::PAGE, MapFlags::empty());
+        let all = anonymous(len + 2 * Self::PAGE);
         // SAFETY: Both pages were just mapped, one at each end, and nothing refers to them.
         let memory = unsafe {
             for guard in [all, all.byte_add(Self::PAGE + len)] {
@@ -173,12 +172,16 @@ pub(crate) struct Low {
 
 impl Low {
     pub(crate) fn new(len: usize) -> Self {
-        let memory = anonymous(len, MapFlags::MAP_32BIT);
+        let both = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED_NOREPLACE;
+        let size = NonZero::new(len).expect("not of size 0");
+        // SAFETY: If anything of this process is there, this fails.
+        let memory = unsafe { mmap_anonymous(NonZero::new(1 << 28), size, both, flags) }.unwrap();
         Self { memory, len }
     }
 
     pub(crate) fn address(&self) -> u32 {
-        u32::try_from(self.memory.as_ptr() as usize).expect("MAP_32BIT")
+        u32::try_from(self.memory.as_ptr() as usize).expect("where it was asked for")
     }
 
     /// Writes to its beginning.
@@ -212,13 +215,14 @@ impl Drop for Low {
 /// # Safety
 ///
 /// As for [`libc::syscall`], with the numbers and structures of 32-bit programs.
+#[cfg(target_arch = "x86_64")]
 pub(crate) unsafe fn int80(number: u32, arguments: [u32; 6]) -> Result<i64, Errno> {
     let [first, second, third, fourth, fifth, sixth] = arguments.map(u64::from);
     let result: u64;
     // SAFETY: By the precondition. This entry into the kernel changes rax, and may change r8 to r11. rbx and
     // rbp, which LLVM keeps for itself, are put back.
     unsafe {
-        asm!(
+        std::arch::asm!(
             "push rbp",
             "push rbx",
             "mov rbx, r8",
@@ -242,11 +246,21 @@ pub(crate) unsafe fn int80(number: u32, arguments: [u32; 6]) -> Result<i64, Errn
     }
 }
 
-fn anonymous(len: usize, flags: MapFlags) -> NonNull<libc::c_void> {
+/// The same on other architectures, whose 64-bit programs can't make such calls: ends the test.
+///
+/// # Safety
+///
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) unsafe fn int80(_number: u32, _arguments: [u32; 6]) -> Result<i64, Errno> {
+    crate::ktap::skip("64-bit programs can't make 32-bit calls on this architecture")
+}
+
+fn anonymous(len: usize) -> NonNull<libc::c_void> {
     let both = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let len = NonZero::new(len).expect("not of size 0");
     // SAFETY: New memory at an address of the kernel's choice is nobody's yet.
-    unsafe { mmap_anonymous(None, len, both, MapFlags::MAP_PRIVATE | flags) }.unwrap()
+    unsafe { mmap_anonymous(None, len, both, MapFlags::MAP_PRIVATE) }.unwrap()
 }
 
 /// `write` from an address that need not be good.

@@ -2,7 +2,7 @@
 
 //! Loading and unloading modules, and the file that fortune.ko makes.
 
-use crate::coverage;
+use crate::{coverage, ktap::is_brief};
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -97,9 +97,13 @@ pub(crate) fn is_debug_kernel() -> bool {
     Path::new("/proc/lockdep").exists()
 }
 
-/// How much of something a test is to do on a stock kernel, and on one that checks itself.
+/// How much of something a test is to do on a stock kernel, and on one that checks itself, or briefly.
 pub(crate) fn by_kernel<T>(stock: T, debug: T) -> T {
-    if is_debug_kernel() { debug } else { stock }
+    if is_debug_kernel() || is_brief() {
+        debug
+    } else {
+        stock
+    }
 }
 
 /// Opens /proc/fortune for reading and writing.

@@ -3,7 +3,6 @@
 //! The module loaded and unloaded many times, with many files open, and under those who use it.
 
 use crate::{
-    bench::{calibrate, instructions},
     ktap::{amount, figure, progress},
     memory::{Buffer, Stall, read_to, write_from},
     module::{
@@ -12,7 +11,6 @@ use crate::{
     },
     unloading::kernel_memory,
 };
-use anyhow::Result;
 use nix::{
     errno::Errno,
     sys::resource::{Resource, setrlimit},
@@ -166,22 +164,20 @@ fn unloading_under_load() {
     );
 }
 
-/// Makes room for so many open files, loads the module, opens them, and unloads it; passes them on with the instructions
-/// of unloading.
-fn unload_under(count: usize) -> (Vec<File>, u64) {
+/// Makes room for so many open files, loads the module and opens them.
+pub(crate) fn many_open(count: usize) -> (Module, Vec<File>) {
     let limit = count as u64 + 1000;
     setrlimit(Resource::RLIMIT_NOFILE, limit, limit).unwrap();
     let module = Module::load("");
     echo("one");
-    let files = (0..count).map(|_| open()).collect();
-    let begun = instructions();
-    module.unload();
-    (files, instructions() - begun)
+    (module, (0..count).map(|_| open()).collect())
 }
 
 fn fifty_thousand_descriptors() {
     let count = by_kernel(50_000, 5_000);
-    for file in unload_under(count).0 {
+    let (module, files) = many_open(count);
+    module.unload();
+    for file in files {
         assert_eq!(read(&file, &mut [0; 2]), Err(Errno::EIO));
         assert_eq!(write(&file, b"two"), Err(Errno::EIO));
         assert_eq!(lseek(&file, 0, Whence::SeekSet), Err(Errno::EINVAL));
@@ -191,15 +187,6 @@ fn fifty_thousand_descriptors() {
         format!("EIO and EINVAL from each of {count} files that were open when the module went"),
         "50,000 on a stock kernel",
     );
-}
-
-/// What `guest descriptors` does, on a machine that counts: prints what unloading costs with 50,000 open files,
-/// and what with half of them.
-pub(crate) fn descriptors() -> Result<()> {
-    calibrate()?;
-    let [half, all] = [25_000, 50_000].map(|count| unload_under(count).1);
-    println!("{half} {all}");
-    Ok(())
 }
 
 /// What `guest stall read` and `guest stall write` do: such a call on /proc/fortune, whose copy never ends. It

@@ -15,8 +15,8 @@ use std::{
     collections::HashMap,
     env, fs,
     io::{self, BufRead, BufReader, Read},
-    os::unix::process::CommandExt,
-    path::PathBuf,
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -33,6 +33,10 @@ struct Options {
     #[arg(long, value_names = ["NAME", "DIR"], num_args = 2, required = true)]
     kernel: Vec<String>,
 
+    /// What a test that `scripts/test` has run itself reports
+    #[arg(long, value_name = "FILE")]
+    done: Vec<PathBuf>,
+
     /// Do all tests to their full amounts, until Ctrl-C
     #[arg(long)]
     soak: bool,
@@ -44,14 +48,18 @@ struct Options {
 
 /// The tests that run on the host: packages of tests/Cargo.toml. All others run in a guest.
 const HOST: &[&str] = &[
-    "bench", "boot", "controls", "mutants", "own_boot", "pot", "rejected", "run",
+    "bench", "boot", "controls", "mutants", "native", "own_boot", "pot", "rejected", "run",
+    "signed",
 ];
+
+/// The tests that `scripts/test` runs itself.
+const DONE: &[&str] = &["editor", "package", "readme", "template"];
 
 /// The kernel on which instructions are counted.
 const COUNTED: &str = "debian-7.2";
 
 /// Those of them that take a kernel which checks itself.
-const DEBUG: &[&str] = &["controls", "mutants"];
+const DEBUG: &[&str] = &["controls", "mutants", "signed"];
 
 /// Ctrl-C was pressed.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -83,8 +91,18 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         .pattern
         .iter()
         .map(String::as_str)
+        .filter(|pattern| !DONE.iter().any(|group| pattern.starts_with(group)))
         .partition(|pattern| HOST.iter().any(|group| pattern.starts_with(group)));
 
+    for file in &options.done {
+        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        report.add("host", report::ktap(&text));
+    }
+    if all && options.done.is_empty() {
+        let skipped =
+            |group: &&str| Outcome::skipped(group, "only in make soak, or by its name".to_owned());
+        report.add("host", DONE.iter().map(skipped).collect());
+    }
     for group in HOST {
         let of_group: Vec<&str> = host
             .iter()
@@ -96,9 +114,19 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         }
     }
     if all || !guest.is_empty() {
+        let first = options
+            .kernel
+            .chunks_exact(2)
+            .find(|kernel| !is_debug(kernel));
         for kernel in options.kernel.chunks_exact(2) {
+            // What is not of the contract takes longer, and has to be seen once.
+            let verb = match options.soak {
+                true => "soak",
+                false if all && !is_debug(kernel) && first != Some(kernel) => "contract",
+                false => "test",
+            };
             if !interrupted() {
-                report.add(&kernel[0], guest_tests(kernel, &guest, options.soak)?);
+                report.add(&kernel[0], guest_tests(kernel, &guest, verb)?);
             }
         }
     }
@@ -122,9 +150,9 @@ fn boot(kernel: &[String]) -> Vec<String> {
     .to_vec()
 }
 
-/// What the program of the guest is to do.
-fn verb(soak: bool) -> &'static str {
-    if soak { "soak" } else { "test" }
+/// Whether a kernel checks itself.
+fn is_debug(kernel: &[String]) -> bool {
+    kernel[0].starts_with("debug-")
 }
 
 /// Where Kbuild has built the modules for a kernel.
@@ -132,28 +160,42 @@ fn modules(kernel: &[String]) -> Result<PathBuf> {
     Ok(env::current_dir()?.join("build").join(&kernel[0]))
 }
 
-/// Runs the tests of a package on the host. The harness's own start guests, on the first kernel.
+/// Whether the modules for a kernel are built in the Debian root that this runs in, with its compilers.
+fn is_built_here(kernel: &[String]) -> bool {
+    let guest =
+        |root: &Path| fs::metadata(root.join("guest")).map(|guest| (guest.dev(), guest.ino()));
+    match (
+        guest(Path::new("/")),
+        guest(&Path::new(&kernel[1]).join("root")),
+    ) {
+        (Ok(this), Ok(kernels)) => this == kernels,
+        _ => false,
+    }
+}
+
+/// Runs the tests of a package on the host.
 fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec<Outcome>> {
     let kernels = &options.kernel;
-    let debug = kernels
-        .chunks_exact(2)
-        .find(|kernel| kernel[0].starts_with("debug-"));
+    let debug = kernels.chunks_exact(2).find(|kernel| is_debug(kernel));
     if DEBUG.contains(&package) && debug.is_none() {
         let reason = "no kernel that checks itself is in KERNELS";
         return Ok(vec![Outcome::skipped(package, reason.to_owned())]);
     }
-    let named = |name: &str| kernels.chunks_exact(2).find(|kernel| kernel[0] == name);
+    // What runs on the host builds modules, and those of the first kernel are looked at.
+    let mut here = kernels
+        .chunks_exact(2)
+        .filter(|kernel| is_built_here(kernel));
     let kernel = match package {
-        "bench" => match named(COUNTED) {
-            Some(kernel) => kernel,
-            None => {
-                let reason = format!(
-                    "{COUNTED} is not in KERNELS, and what is counted is the same only there"
-                );
-                return Ok(vec![Outcome::skipped(package, reason)]);
-            }
-        },
-        _ => &kernels[..2],
+        "bench" => here.find(|kernel| kernel[0] == COUNTED),
+        _ => here.next(),
+    };
+    let Some(kernel) = kernel else {
+        let reason = match package {
+            "bench" => format!("{COUNTED}, on which instructions are counted, is not in KERNELS"),
+            _ => "no kernel of this machine's architecture and of Debian trixie is in KERNELS"
+                .to_owned(),
+        };
+        return Ok(vec![Outcome::skipped(package, reason)]);
     };
     // What a pattern says of the group has been seen to; libtest runs all without one.
     let names = patterns
@@ -180,7 +222,7 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
             debug.map(modules).transpose()?.unwrap_or_default(),
         )
         .env("BUILD", modules(kernel)?)
-        .env("VERB", verb(options.soak))
+        .env("VERB", if options.soak { "soak" } else { "test" })
         .env("CASES", if options.soak { "1000000" } else { "50000" })
         .stderr(Stdio::inherit());
     let output = finish(&mut cargo).context("cargo")?;
@@ -233,7 +275,7 @@ fn messages(text: &str) -> HashMap<&str, String> {
 }
 
 /// Runs the tests that talk to the kernel, in one guest.
-fn guest_tests(kernel: &[String], patterns: &[&str], soak: bool) -> Result<Vec<Outcome>> {
+fn guest_tests(kernel: &[String], patterns: &[&str], verb: &str) -> Result<Vec<Outcome>> {
     let words = boot(kernel);
     let modules = modules(kernel)?;
     let files = MODULES
@@ -243,8 +285,8 @@ fn guest_tests(kernel: &[String], patterns: &[&str], soak: bool) -> Result<Vec<O
     command
         .args(&words[1..])
         .args(files)
-        .args(["--timeout", if soak { "0" } else { "900" }])
-        .args(["--", "guest", verb(soak)])
+        .args(["--timeout", if verb == "soak" { "0" } else { "900" }])
+        .args(["--", "guest", verb])
         .args(patterns)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());

@@ -125,8 +125,20 @@ pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
     outcomes
 }
 
+/// How many tests of a group have passed in a place, of how many that were not skipped, and how long they took there.
+#[derive(Clone, Copy, Default)]
+struct Cell {
+    passed: usize,
+    all: usize,
+    seconds: f32,
+}
+
 /// All results so far.
 pub(crate) struct Report {
+    /// The host, and each kernel, in the order they came, with how long each took.
+    places: Vec<(String, u64)>,
+    /// For each group of tests, the results in each place.
+    cells: BTreeMap<String, BTreeMap<String, Cell>>,
     passed: usize,
     failed: Vec<String>,
     skipped: usize,
@@ -154,6 +166,8 @@ fn sentences(text: &str) -> impl Iterator<Item = String> {
 impl Default for Report {
     fn default() -> Self {
         Self {
+            places: Vec::new(),
+            cells: BTreeMap::new(),
             passed: 0,
             failed: Vec::new(),
             skipped: 0,
@@ -165,18 +179,24 @@ impl Default for Report {
 }
 
 impl Report {
-    /// Adds results from `place`, the host or a kernel, and prints a line for each group of them and more
-    /// for what has not passed.
+    /// Adds results from `place`, the host or a kernel, and prints a line, and more for what has not passed.
     pub(crate) fn add(&mut self, place: &str, outcomes: Vec<Outcome>) {
-        let mut groups: BTreeMap<String, (usize, usize, f32)> = BTreeMap::new();
+        let mut groups = BTreeSet::new();
+        let (mut passed, mut all) = (0, 0);
         for outcome in outcomes {
             let group = outcome.name.split('.').next().unwrap_or_default();
-            let (passed, all, seconds) = groups.entry(group.to_owned()).or_default();
-            *all += 1;
-            *seconds += outcome.seconds;
+            groups.insert(group.to_owned());
+            let cells = self.cells.entry(group.to_owned()).or_default();
+            let cell = cells.entry(place.to_owned()).or_default();
+            cell.seconds += outcome.seconds;
+            if !matches!(outcome.result, Result::Skipped(_)) {
+                cell.all += 1;
+                all += 1;
+            }
             match outcome.result {
                 Result::Passed(shown) => {
-                    *passed += 1;
+                    cell.passed += 1;
+                    passed += 1;
                     self.passed += 1;
                     self.sentences.extend(sentences(&outcome.name));
                     let (figures, shown): (Vec<&str>, Vec<&str>) =
@@ -203,16 +223,18 @@ impl Report {
                 }
             }
         }
-        for (group, (passed, all, seconds)) in groups {
-            let time = if seconds < 1. {
-                String::new()
-            } else {
-                format!(" {seconds:>5.0} s")
-            };
-            let line = format!("{place:<16} {group:<12} {passed:>4} of {all:<4}{time}");
-            println!("{}", line.trim_end());
+        let groups: Vec<String> = groups.into_iter().collect();
+        let what = if let [group] = &groups[..] {
+            group.as_str()
+        } else {
+            "all"
+        };
+        let seconds = self.since.elapsed().as_secs();
+        println!("{place:<16} {what:<12} {passed:>4} of {all:<4} {seconds:>5} s");
+        match self.places.iter_mut().find(|(known, _)| known == place) {
+            Some((_, so_far)) => *so_far += seconds,
+            None => self.places.push((place.to_owned(), seconds)),
         }
-        println!("{place:<16} {:>4} s", self.since.elapsed().as_secs());
         self.since = Instant::now();
     }
 
@@ -241,8 +263,39 @@ impl Report {
         );
     }
 
-    /// Prints the figures, what has failed once more, and the counts as the last line.
+    /// Prints what passed of how many, and in how many seconds: a column for each place, a line for each group.
+    fn matrix(&self) {
+        let row = |name: &str, cells: Vec<String>| {
+            let cells: String = cells.iter().map(|cell| format!(" {cell:>16}")).collect();
+            println!("{}", format!("{name:<12}{cells}").trim_end());
+        };
+        println!();
+        row(
+            "",
+            self.places.iter().map(|(place, _)| place.clone()).collect(),
+        );
+        for (group, cells) in &self.cells {
+            let cells = self.places.iter().map(|(place, _)| match cells.get(place) {
+                Some(Cell {
+                    passed,
+                    all,
+                    seconds,
+                }) if *seconds >= 0.5 => format!("{passed} of {all}  {seconds:>3.0} s"),
+                Some(Cell { passed, all, .. }) => format!("{passed} of {all}       "),
+                None => String::new(),
+            });
+            row(group, cells.collect());
+        }
+        let seconds = self.places.iter();
+        row(
+            "seconds",
+            seconds.map(|(_, seconds)| format!("{seconds} s")).collect(),
+        );
+    }
+
+    /// Prints all in a table, the figures, what has failed once more, and the counts as the last line.
     pub(crate) fn sum_up(&self) -> ExitCode {
+        self.matrix();
         if !self.figures.is_empty() {
             println!("\nFigures:");
             for figure in &self.figures {
