@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one program of the guest: PID 1, and the tests.
+
+mod init;
+#[allow(dead_code, reason = "what tests may come to need")]
+mod ktap;
+
+use std::{env, fs, process::Command, process::ExitCode};
+
+tests!(NAME: greets, comes_and_goes);
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        init::run();
+    }
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ["test", patterns @ ..] = arguments.as_slice() else {
+        eprintln!("usage: guest test [PATTERN…]");
+        return ExitCode::from(2);
+    };
+    let tests: Vec<_> = TESTS.iter().collect();
+    ktap::run(&tests, patterns)
+}
+
+fn run(program: &str, argument: &str) {
+    let status = Command::new(program).arg(argument).status();
+    let status = status.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {argument}: {status}");
+}
+
+fn greets() {
+    run("insmod", "NAME.ko");
+    let greeting = fs::read_to_string("/proc/NAME");
+    run("rmmod", "NAME");
+    assert_eq!(greeting.unwrap(), "Hello from NAME\n");
+}
+
+fn comes_and_goes() {
+    for _ in 0..100 {
+        run("insmod", "NAME.ko");
+        run("rmmod", "NAME");
+        assert!(fs::metadata("/proc/NAME").is_err());
+    }
+}
