@@ -6,8 +6,7 @@ use crate::{
     ktap::{amount, figure, progress},
     memory::{Buffer, Stall, read_to, write_from},
     module::{
-        CONTROL, FORTUNE, Module, assert_pot, by_kernel, cat, echo, is_debug_kernel, open, pot,
-        set, stats, store,
+        CONTROL, FORTUNE, Module, assert_pot, by_kernel, cat, echo, open, pot, set, stats, store,
     },
     unloading::kernel_memory,
 };
@@ -54,7 +53,7 @@ fn loading_and_unloading() {
         progress(cycle, cycles);
     }
     let grown = kernel_memory() - begun;
-    assert!(grown <= 64 || is_debug_kernel(), "{grown} KiB");
+    assert!(grown <= by_kernel(64, 512), "{grown} KiB");
     figure(
         "R6",
         format!(
