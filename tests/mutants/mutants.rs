@@ -4,7 +4,7 @@
 //! tested in a guest: a test must fail, or the kernel complain, or the guest hang, and the one that is expected.
 //!
 //! The environment variables `BOOT` and `BOOT_DEBUG` say how to start a guest with a stock kernel and with one that checks
-//! itself; `make test TESTS=mutants` sets them.
+//! itself, `HEADERS` and `HEADERS_DEBUG` name their build directories; `make test TESTS=mutants` sets them.
 
 use std::{
     env, fs,
@@ -150,31 +150,32 @@ fn of_cargo_mutants() {
     assert!(noticed * 100 >= all * 95, "{said}");
 }
 
-/// The words of an environment variable.
-fn words(variable: &str) -> Vec<String> {
-    let words = env::var(variable).expect("set by make test TESTS=mutants");
-    words.split(' ').map(str::to_owned).collect()
+/// What an environment variable says of a kernel.
+fn variable(name: &str, which: &str) -> String {
+    env::var(format!("{name}{which}")).expect("set by make test TESTS=mutants")
 }
 
 fn check(name: &str, kernel: Kernel, tests: &str, by: By) {
     // The tests of a package run in its directory.
     let top = fs::canonicalize("../..").unwrap();
-    let boot = match kernel {
-        Kernel::Stock => words("BOOT"),
-        Kernel::Debug => words("BOOT_DEBUG"),
+    let which = match kernel {
+        Kernel::Stock => "",
+        Kernel::Debug => "_DEBUG",
     };
+    let boot = variable("BOOT", which);
+    let boot: Vec<&str> = boot.split(' ').collect();
     let copy = top.join("build/mutants").join(name);
-    let module = build(&top, &copy, name, &boot);
+    let module = build(&top, &copy, name, &variable("HEADERS", which));
 
     // The words name the module of the sources as they are.
     let at = boot
         .iter()
-        .position(|word| word == "--module")
+        .position(|word| *word == "--module")
         .expect("--module")
         + 1;
     let mut boot = boot;
-    boot[at] = module.to_str().unwrap().to_owned();
-    let output = Command::new(&boot[0])
+    boot[at] = module.to_str().unwrap();
+    let output = Command::new(boot[0])
         .args(&boot[1..])
         .args(["--timeout", "60", "--", "guest", "test", tests])
         .current_dir(&top)
@@ -206,7 +207,7 @@ fn check(name: &str, kernel: Kernel, tests: &str, by: By) {
 }
 
 /// Builds the module from a copy of the sources with the patch of this name.
-fn build(top: &Path, copy: &Path, name: &str, boot: &[String]) -> PathBuf {
+fn build(top: &Path, copy: &Path, name: &str, headers: &str) -> PathBuf {
     let run = |command: &mut Command| {
         let output = command.output().unwrap();
         let said = [output.stdout, output.stderr].concat();
@@ -230,19 +231,11 @@ fn build(top: &Path, copy: &Path, name: &str, boot: &[String]) -> PathBuf {
         .arg(patch)
         .current_dir(copy));
 
-    let at = boot
-        .iter()
-        .position(|word| word == "--kernel-dir")
-        .expect("--kernel-dir")
-        + 1;
-    let kernel = Path::new(&boot[at]);
-    let release = fs::read_to_string(kernel.join("release")).unwrap();
     let mut make = Command::new("make");
-    make.arg("-C")
-        .arg(format!("/usr/src/linux-headers-{}", release.trim_end()))
+    make.args(["-C", headers])
         .arg(format!("M={}", copy.display()));
     // As scripts/build does for a kernel of our own.
-    if release.trim_end().ends_with("-debug") {
+    if headers.ends_with("-debug") {
         make.arg("LLVM=1");
     }
     run(make.arg("modules"));

@@ -3,33 +3,18 @@
 //! A kernel that was told to load signed modules only: it refuses one without a signature or with a broken one, and
 //! takes one that was signed with its own key, which was made with it and is nowhere but in the cache.
 //!
-//! The environment variables `BOOT_DEBUG` and `BUILD_DEBUG` say how to start a guest and where fortune.ko is; `make test
-//! TESTS=signed` sets them.
+//! The environment variables `BOOT_DEBUG`, `BUILD_DEBUG` and `HEADERS_DEBUG` say how to start a guest, where fortune.ko is,
+//! and where the tree of the kernel, with its key and its program for signing; `make test TESTS=signed` sets them.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-/// The tree of the kernel, with its key and its program for signing.
-fn tree(boot: &[&str]) -> PathBuf {
-    let at = boot
-        .iter()
-        .position(|word| *word == "--kernel-dir")
-        .unwrap()
-        + 1;
-    let kernel = Path::new(boot[at]);
-    let release = fs::read_to_string(kernel.join("release")).unwrap();
-    kernel.join(format!("usr/src/linux-headers-{}", release.trim_end()))
-}
+use std::{env, fs, path::Path, process::Command};
 
 #[test]
 fn signed_modules_are_loaded() {
     let variable = |name| env::var(name).expect("set by make test TESTS=signed");
     let (boot, build) = (variable("BOOT_DEBUG"), variable("BUILD_DEBUG"));
     let boot: Vec<&str> = boot.split(' ').collect();
-    let tree = tree(&boot);
+    let tree = variable("HEADERS_DEBUG");
+    let tree = Path::new(&tree);
 
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let signed = tmp.join("signed.ko");

@@ -13,9 +13,11 @@ use clap::Parser;
 use report::{Outcome, Report};
 use std::{
     collections::HashMap,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{self, BufRead, BufReader, Read},
-    os::unix::{fs::MetadataExt, process::CommandExt},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus, Stdio},
     sync::{
@@ -52,9 +54,6 @@ const HOST: &[&str] = &[
     "signed",
 ];
 
-/// The tests that `scripts/test` runs itself.
-const DONE: &[&str] = &["editor", "package", "readme", "template"];
-
 /// The kernel on which instructions are counted.
 const COUNTED: &str = "debian-7.2";
 
@@ -85,13 +84,27 @@ fn main() -> ExitCode {
     report.sum_up()
 }
 
+/// The groups of tests that `scripts/test` runs itself.
+fn scripts() -> Result<Vec<String>> {
+    let mut scripts = Vec::new();
+    for group in fs::read_dir("tests").context("tests")? {
+        let group = group?;
+        if group.path().join("test").exists() {
+            scripts.push(group.file_name().to_string_lossy().into_owned());
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
+}
+
 fn run(options: &Options, report: &mut Report) -> Result<()> {
     let all = options.pattern.is_empty();
+    let scripts = scripts()?;
     let (host, guest): (Vec<&str>, Vec<&str>) = options
         .pattern
         .iter()
         .map(String::as_str)
-        .filter(|pattern| !DONE.iter().any(|group| pattern.starts_with(group)))
+        .filter(|pattern| !scripts.iter().any(|group| pattern.starts_with(group)))
         .partition(|pattern| HOST.iter().any(|group| pattern.starts_with(group)));
 
     for file in &options.done {
@@ -99,9 +112,10 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         report.add("host", report::ktap(&text));
     }
     if all && options.done.is_empty() {
-        let skipped =
-            |group: &&str| Outcome::skipped(group, "only in make soak, or by its name".to_owned());
-        report.add("host", DONE.iter().map(skipped).collect());
+        let skipped = |group: &String| {
+            Outcome::skipped(group, "only in make soak, or by its name".to_owned())
+        };
+        report.add("host", scripts.iter().map(skipped).collect());
     }
     for group in HOST {
         let of_group: Vec<&str> = host
@@ -160,17 +174,25 @@ fn modules(kernel: &[String]) -> Result<PathBuf> {
     Ok(env::current_dir()?.join("build").join(&kernel[0]))
 }
 
-/// Whether the modules for a kernel are built in the Debian root that this runs in, with its compilers.
+/// The build directory of a kernel, where its package has it.
+fn headers(kernel: &[String]) -> Result<PathBuf> {
+    let release = fs::read_to_string(Path::new(&kernel[1]).join("release"))?;
+    Ok(Path::new("/usr/src").join(format!("linux-headers-{}", release.trim_end())))
+}
+
+/// Whether modules for a kernel can be built in the Debian root that this runs in: `scripts/test` shows the headers of
+/// those here.
 fn is_built_here(kernel: &[String]) -> bool {
-    let guest =
-        |root: &Path| fs::metadata(root.join("guest")).map(|guest| (guest.dev(), guest.ino()));
-    match (
-        guest(Path::new("/")),
-        guest(&Path::new(&kernel[1]).join("root")),
-    ) {
-        (Ok(this), Ok(kernels)) => this == kernels,
-        _ => false,
-    }
+    headers(kernel).is_ok_and(|headers| headers.join(".config").exists())
+}
+
+/// What tests on the host are told of a kernel: how to start a guest, where its modules are, and its build directory.
+fn variables(which: &str, kernel: &[String]) -> Result<[(String, OsString); 3]> {
+    Ok([
+        (format!("BOOT{which}"), boot(kernel).join(" ").into()),
+        (format!("BUILD{which}"), modules(kernel)?.into()),
+        (format!("HEADERS{which}"), headers(kernel)?.into()),
+    ])
 }
 
 /// Runs the tests of a package on the host.
@@ -210,18 +232,13 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
         .args(["--", "--format", "pretty", "--show-output"])
         .args(options.soak.then_some("--include-ignored"))
         .args(filters)
-        .env("BOOT", boot(kernel).join(" "))
-        .env(
-            "BOOT_DEBUG",
+        .envs(variables("", kernel)?)
+        .envs(
             debug
-                .map(|kernel| boot(kernel).join(" "))
+                .map(|kernel| variables("_DEBUG", kernel))
+                .transpose()?
                 .unwrap_or_default(),
         )
-        .env(
-            "BUILD_DEBUG",
-            debug.map(modules).transpose()?.unwrap_or_default(),
-        )
-        .env("BUILD", modules(kernel)?)
         .env("VERB", if options.soak { "soak" } else { "test" })
         .env("CASES", if options.soak { "1000000" } else { "50000" })
         .stderr(Stdio::inherit());

@@ -133,6 +133,15 @@ struct Cell {
     seconds: f32,
 }
 
+impl Cell {
+    fn counts(&self) -> String {
+        match self {
+            Self { all: 0, .. } => "skipped".to_owned(),
+            Self { passed, all, .. } => format!("{passed} of {all}"),
+        }
+    }
+}
+
 /// All results so far.
 pub(crate) struct Report {
     /// The host, and each kernel, in the order they came, with how long each took.
@@ -182,7 +191,7 @@ impl Report {
     /// Adds results from `place`, the host or a kernel, and prints a line, and more for what has not passed.
     pub(crate) fn add(&mut self, place: &str, outcomes: Vec<Outcome>) {
         let mut groups = BTreeSet::new();
-        let (mut passed, mut all) = (0, 0);
+        let mut sum = Cell::default();
         for outcome in outcomes {
             let group = outcome.name.split('.').next().unwrap_or_default();
             groups.insert(group.to_owned());
@@ -191,12 +200,12 @@ impl Report {
             cell.seconds += outcome.seconds;
             if !matches!(outcome.result, Result::Skipped(_)) {
                 cell.all += 1;
-                all += 1;
+                sum.all += 1;
             }
             match outcome.result {
                 Result::Passed(shown) => {
                     cell.passed += 1;
-                    passed += 1;
+                    sum.passed += 1;
                     self.passed += 1;
                     self.sentences.extend(sentences(&outcome.name));
                     let (figures, shown): (Vec<&str>, Vec<&str>) =
@@ -230,7 +239,7 @@ impl Report {
             "all"
         };
         let seconds = self.since.elapsed().as_secs();
-        println!("{place:<16} {what:<12} {passed:>4} of {all:<4} {seconds:>5} s");
+        println!("{place:<16} {what:<12} {:>12} {seconds:>5} s", sum.counts());
         match self.places.iter_mut().find(|(known, _)| known == place) {
             Some((_, so_far)) => *so_far += seconds,
             None => self.places.push((place.to_owned(), seconds)),
@@ -276,12 +285,10 @@ impl Report {
         );
         for (group, cells) in &self.cells {
             let cells = self.places.iter().map(|(place, _)| match cells.get(place) {
-                Some(Cell {
-                    passed,
-                    all,
-                    seconds,
-                }) if *seconds >= 0.5 => format!("{passed} of {all}  {seconds:>3.0} s"),
-                Some(Cell { passed, all, .. }) => format!("{passed} of {all}       "),
+                Some(cell) if cell.seconds >= 0.5 => {
+                    format!("{}  {:>3.0} s", cell.counts(), cell.seconds)
+                }
+                Some(cell) => format!("{}       ", cell.counts()),
                 None => String::new(),
             });
             row(group, cells.collect());
