@@ -111,7 +111,12 @@ fn run(options: &Options) -> Result<u8> {
     let architecture = Architecture::of(&options.kernel_dir)?;
     let programs = fs::canonicalize(options.kernel_dir.join("root/guest"))?;
     let root = match &options.root {
-        Some(root) => Root::Whole(Path::new(HOST).join(root.strip_prefix("/").unwrap_or(root))),
+        Some(root) => {
+            let here = Path::new(HOST).join(root.strip_prefix("/").unwrap_or(root));
+            let root = root.display();
+            anyhow::ensure!(here.is_dir(), "--root {root}: there is no such directory");
+            Root::Whole(here)
+        }
         None => Root::Programs(programs),
     };
     initramfs::write(

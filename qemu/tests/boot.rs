@@ -281,6 +281,37 @@ fn options() {
 }
 
 #[test]
+fn root_of_ones_own() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("root");
+    let _ = fs::remove_dir_all(&root);
+    // A program of the guest's, and the libraries that it needs, as ldd names them.
+    let busybox = "/guest/usr/bin/busybox";
+    let ldd = Command::new("ldd").arg(busybox).output().unwrap();
+    let libraries = String::from_utf8(ldd.stdout).unwrap();
+    let libraries = libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    for (from, to) in libraries
+        .map(|library| (library, library))
+        .chain([(busybox, "/usr/bin/busybox")])
+    {
+        let to = root.join(to.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+    fs::create_dir(root.join("private")).unwrap();
+    fs::set_permissions(root.join("private"), fs::Permissions::from_mode(0o700)).unwrap();
+    let root = root.to_str().unwrap();
+
+    let output = boot(&[
+        "--root", root, "--", "busybox", "stat", "-c", "%a", "/private",
+    ]);
+    assert_ends(&output, 0, "700\n", "");
+    let not_there = boot(&["--root", root, "--", "coreutils"]);
+    assert_ends(&not_there, 127, "", "coreutils: not found");
+}
+
+#[test]
 fn icount_means_one_cpu() {
     assert_ends(
         &boot(&["--icount", "--smp", "2", "--", "nproc"]),
@@ -294,6 +325,13 @@ fn icount_means_one_cpu() {
 fn bad_options() {
     let no_file = boot(&["--file", "/no/such/file", "--", "true"]);
     assert_ends(&no_file, 126, "", "/no/such/file: there is no such file");
+    let no_root = boot(&["--root", "/no/such/directory", "--", "true"]);
+    assert_ends(
+        &no_root,
+        126,
+        "",
+        "/no/such/directory: there is no such directory",
+    );
     // A shell takes a terminal, which a test does not have.
     assert_ends(&boot(&[]), 126, "", "that takes a terminal");
     assert_ends(
