@@ -9,7 +9,7 @@ KERNELS ?= debian-7.2 debug-7.2
 TESTS ?=
 
 comma := ,
-# Where Kbuild puts what it makes, beside which it leaves no trace of where that is.
+# Where Kbuild puts what it makes. Nothing in what it makes says where that is.
 MO ?= $(CURDIR)/build/native
 
 .PHONY: module
