@@ -51,12 +51,13 @@
 //! a descriptor run callbacks at once on one open file, hence `Ptr: Sync`; the close and the remover
 //! can be other tasks than the one that opened, hence `Ptr: Send`.
 //!
-//! **No callback gets more than it may use.** `read`, `write` and `lseek` run inside `fdget_pos`, which
+//! **No callback gets more than it may use.** `read`, `write` and `lseek` may run inside `fdget_pos`, which
 //! need not have taken the position's lock: they have a [`LocalFile`](kernel::fs::LocalFile). `open`, `ioctl`
 //! and `mmap` run outside it: they have a [`File`](kernel::fs::File). `release`
 //! has no file at all: where `proc_remove` calls it, another thread can be inside `fdget_pos`, and
 //! then neither kind of file reference may exist on the remover's thread. The position is a copy, written
-//! back on success. No more can be returned than was asked for.
+//! back on success. No more can be returned than was asked for, from `read_iter` no more than was written, and no
+//! errno that says that a request goes on (EIOCBQUEUED).
 //!
 //! # What users of this module must not do
 //!

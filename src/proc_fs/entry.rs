@@ -377,6 +377,13 @@ impl Drop for Entry {
 /// ```
 #[pin_data]
 pub struct File<T> {
+    // In a structure of its own, so that the projection of this one, which everybody may make, has no `&mut T`.
+    #[pin]
+    inner: Inner<T>,
+}
+
+#[pin_data]
+struct Inner<T> {
     // The order is load-bearing: fields are dropped from first to last, and the data may go only after
     // `proc_remove` has returned.
     entry: Entry,
@@ -545,7 +552,7 @@ impl<T: Sync + 'static> File<T> {
     /// let even = file.data();
     /// ```
     pub fn data(&self) -> &T {
-        &self.data
+        &self.inner.data
     }
 
     /// # Safety
@@ -565,19 +572,22 @@ impl<T: Sync + 'static> File<T> {
     {
         let dir = dir.clone();
         let options = options.into();
-        try_pin_init!(&this in Self {
-            data <- data,
-            _pin: PhantomPinned,
-            entry: {
-                // SAFETY: `this` is the place that is being initialised, so this is the address of a field in it.
-                let data = unsafe { &raw const (*this.as_ptr()).data };
-                // SAFETY:
-                // - `data` was initialised above and is pinned, so it stays where it is until it is dropped. That
-                //   is after `entry`, by the order of the fields; in an initialisation that fails later, too,
-                //   since the whole `File` is dropped then.
-                // - `T` is `Sync`, and no `&mut T` is made as long as `entry` is there.
-                unsafe { Entry::file(&dir, name, options, proc_ops, data.cast()) }?
-            },
+        try_pin_init!(Self {
+            inner <- try_pin_init!(&this in Inner {
+                data <- data,
+                _pin: PhantomPinned,
+                entry: {
+                    // SAFETY: `this` is the place that is being initialised, so this is the address of a field in it.
+                    let data = unsafe { &raw const (*this.as_ptr()).data };
+                    // SAFETY:
+                    // - `data` was initialised above and is pinned, so it stays where it is until it is dropped.
+                    //   That is after `entry`, by the order of the fields; in an initialisation that fails later,
+                    //   too, since the whole `Inner` is dropped then.
+                    // - `T` is `Sync`, and no `&mut T` is made as long as `entry` is there: `Inner` and its
+                    //   projection are private, and nothing here makes one.
+                    unsafe { Entry::file(&dir, name, options, proc_ops, data.cast()) }?
+                },
+            }),
         })
     }
 }

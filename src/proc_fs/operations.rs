@@ -174,7 +174,8 @@ pub trait Operations: Sized + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A number larger than `iov.len()` becomes EIO.
+    /// A number larger than that of the bytes that were written to `iov` becomes EIO: `splice(2)` would take what
+    /// has been in its pages before.
     fn read_iter(&self, _kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -332,6 +333,18 @@ pub(super) unsafe fn data<'a, T>(inode: *const kernel::bindings::inode) -> &'a T
     unsafe { &*(*inode).i_private.cast::<T>() }
 }
 
+/// The errno of a read or a write that has failed.
+///
+/// EIOCBQUEUED would be one that goes on, of which none here knows: `new_sync_read` has a `BUG_ON` for it, and
+/// `io_uring_enter(2)` would wait for its end.
+pub(super) fn errno(error: Error) -> c_int {
+    if error == EIOCBQUEUED {
+        EIO.to_errno()
+    } else {
+        error.to_errno()
+    }
+}
+
 impl<T: Operations> VTable<T> {
     pub(super) const PROC_OPS: &'static bindings::proc_ops = &bindings::proc_ops {
         proc_open: Some(Self::open),
@@ -421,7 +434,7 @@ impl<T: Operations> VTable<T> {
         (data, ptr)
     }
 
-    /// The file, for a callback that runs inside `fdget_pos`.
+    /// The file, for a callback that may run inside `fdget_pos`: `pread` and `pwrite` do not.
     ///
     /// # Safety
     ///
@@ -429,7 +442,9 @@ impl<T: Operations> VTable<T> {
     unsafe fn local<'a>(file: *mut kernel::bindings::file) -> &'a LocalFile {
         // SAFETY:
         // - The system call holds a reference to the file.
-        // - `fdget_pos` without the lock means that the file is used by no other thread.
+        // - `fdget_pos` without the lock means that the file is used by no other thread, unless one takes it with
+        //   `pidfd_getfd` meanwhile. What the two would share is `f_pos`, which no reference here gives access to:
+        //   callbacks have a copy.
         unsafe { LocalFile::from_raw_file(file) }
     }
 
@@ -442,7 +457,7 @@ impl<T: Operations> VTable<T> {
         // SAFETY:
         // - The system call holds a reference to the file.
         // - This thread is not inside `fdget_pos`, and another one is only with the lock, since then the file
-        //   is shared.
+        //   is shared, but for `pidfd_getfd`: see `local`.
         unsafe { File::from_raw_file(file) }
     }
 
@@ -467,7 +482,7 @@ impl<T: Operations> VTable<T> {
                 done as isize
             }
             Ok(_) => EIO.to_errno() as isize,
-            Err(error) => error.to_errno() as isize,
+            Err(error) => errno(error) as isize,
         }
     }
 
@@ -505,10 +520,11 @@ impl<T: Operations> VTable<T> {
         let iov = unsafe { IovIterDest::from_raw(raw_iter) };
         let count = iov.len();
         match data.read_iter(kiocb, iov) {
+            // What is in front of the rest has been written, but for what `IovIterDest::advance` left out.
             // CAST: `count` is at most MAX_RW_COUNT.
-            Ok(done) if done <= count => done as isize,
+            Ok(done) if done <= count.saturating_sub(iov.len()) => done as isize,
             Ok(_) => EIO.to_errno() as isize,
-            Err(error) => error.to_errno() as isize,
+            Err(error) => errno(error) as isize,
         }
     }
 

@@ -73,8 +73,10 @@ impl<K: Kind> Mode<K> {
 /// Permissions, owner and size of an entry. A [`Mode`] alone is one of size 0, with the owner of its
 /// directory, which is root if nothing else was said.
 ///
-/// procfs makes an entry first and lets its owner and size be set then: who is very fast can see it with its
-/// directory's owner, and open it as far as its mode allows under that one.
+/// procfs makes an entry first and lets its owner and size be set then. Whoever looks it up in between sees it
+/// with its directory's owner, and can open it as far as its mode allows under that one, as long as that inode
+/// is in memory (`proc_get_inode` copies the owner once): rely on no file being stricter than its directory's
+/// owner may be.
 ///
 /// # Examples
 ///

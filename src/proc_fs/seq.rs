@@ -4,6 +4,7 @@
 
 use super::{
     bindings,
+    operations::errno,
     show::NONE, //
 };
 use core::{
@@ -171,7 +172,7 @@ impl<T: SeqOperations> Lists<T> {
         // CAST: It was an id, which is not negative.
         match data.show(id as u64, m) {
             Ok(()) => 0,
-            Err(error) => error.to_errno(),
+            Err(error) => errno(error),
         }
     }
 }

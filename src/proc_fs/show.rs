@@ -4,7 +4,10 @@
 
 use super::{
     bindings,
-    operations::data, //
+    operations::{
+        data,
+        errno, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -170,7 +173,7 @@ impl<T: Show> Shows<T> {
         let m = unsafe { SeqFile::from_raw(m) };
         match data.show(m) {
             Ok(()) => 0,
-            Err(error) => error.to_errno(),
+            Err(error) => errno(error),
         }
     }
 }
@@ -199,7 +202,7 @@ impl<T: Store> Stores<T> {
         match data.store(&mut buf) {
             // CAST: `count` is at most MAX_RW_COUNT.
             Ok(()) => count as isize,
-            Err(error) => error.to_errno() as isize,
+            Err(error) => errno(error) as isize,
         }
     }
 }

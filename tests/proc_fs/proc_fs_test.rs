@@ -310,6 +310,38 @@ impl proc_fs::Operations for Liar {
     }
 }
 
+/// Says that it has written what it has not.
+struct Spliced;
+
+#[vtable]
+impl proc_fs::Operations for Spliced {
+    type Ptr = ();
+
+    fn open(&self, _file: &File) -> Result {
+        Ok(())
+    }
+
+    fn read_iter(&self, _kiocb: Kiocb<'_, ()>, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        let arrived = proc_fs::write_to_iter(iov, b"true")?;
+        Ok(arrived.wrapping_add(iov.len().min(1)))
+    }
+}
+
+/// Says that its reads and writes go on.
+struct Queued;
+
+impl proc_fs::Show for Queued {
+    fn show(&self, _m: &SeqFile) -> Result {
+        Err(EIOCBQUEUED)
+    }
+}
+
+impl proc_fs::Store for Queued {
+    fn store(&self, _buf: &mut UserSliceReader) -> Result {
+        Err(EIOCBQUEUED)
+    }
+}
+
 /// Has nothing but an `open`.
 struct Bare;
 
@@ -553,6 +585,10 @@ struct Test {
     #[pin]
     liar: proc_fs::File<Liar>,
     #[pin]
+    spliced: proc_fs::File<Spliced>,
+    #[pin]
+    queued: proc_fs::File<Queued>,
+    #[pin]
     bare: proc_fs::File<Bare>,
     #[pin]
     owned: proc_fs::File<Hello>,
@@ -625,6 +661,8 @@ impl kernel::InPlaceModule for Test {
                 },
                 stream <- proc_fs::File::new(&dir, c"stream", sized, Stream),
                 liar <- proc_fs::File::new(&dir, c"liar", READ_WRITE, Liar),
+                spliced <- proc_fs::File::new(&dir, c"spliced", READ_ONLY, Spliced),
+                queued <- proc_fs::File::show_and_store(&dir, c"queued", READ_WRITE, Queued),
                 bare <- proc_fs::File::new(&dir, c"bare", READ_WRITE, Bare),
                 owned <- proc_fs::File::show(&dir, c"owned", owned, Hello),
                 deep <- proc_fs::File::show(&b, c"deep", READ_ONLY, Hello),

@@ -50,6 +50,7 @@ crate::tests!(proc_fs:
     read_iter,
     splice_and_sendfile,
     wrong_counts_do_not_leave,
+    nothing_is_queued,
     missing_callbacks,
     released_once_for_each_open,
     removal_releases,
@@ -559,6 +560,24 @@ fn wrong_counts_do_not_leave() {
     }
     // Nor does the position that comes with an error.
     assert_eq!(lseek(&file, 0, Whence::SeekCur), Ok(0));
+    // A splice would take more of the kernel's pages than the callback has written.
+    let spliced = File::open(path("spliced")).unwrap();
+    assert_eq!(read(&spliced, &mut [0; 100]), Err(Errno::EIO));
+    let (_from_pipe, to_pipe) = pipe().unwrap();
+    let none = SpliceFFlags::empty();
+    assert_eq!(
+        splice(&spliced, None, &to_pipe, None, 100, none),
+        Err(Errno::EIO)
+    );
+    // What is written is less than is said only where there is room for more.
+    assert_eq!(read(&spliced, &mut [0; 4]), Ok(4));
+}
+
+fn nothing_is_queued() {
+    let _module = load();
+    let file = rw("queued");
+    assert_eq!(read(&file, &mut [0; 100]), Err(Errno::EIO));
+    assert_eq!(write(&file, b"x"), Err(Errno::EIO));
 }
 
 fn missing_callbacks() {
@@ -698,6 +717,8 @@ const ALL: &[&str] = &[
     "memory",
     "stream",
     "liar",
+    "spliced",
+    "queued",
     "bare",
     "owned",
     "a/b/deep",

@@ -2,7 +2,7 @@
 
 //! Nor can it be taken out while C has it.
 //!
-//! error: field `data` of struct `entry::File` is private
+//! error: field `inner` of struct `entry::File` is private
 
 #[path = "../../../src"]
 pub mod shared {
@@ -21,5 +21,5 @@ impl proc_fs::Show for Data {
 }
 
 pub fn take(file: proc_fs::File<Data>) -> Data {
-    file.data
+    file.inner.data
 }
