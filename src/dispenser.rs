@@ -4,8 +4,8 @@
 //!
 //! Nothing that others need is locked while bytes are copied to or from user space, where a page fault
 //! can take for ever. What is drawn is copied into the open file's own memory under the pot's lock, and
-//! to the reader after that; what is written is copied in, and taken apart, first. The open file has locks
-//! of its own, for which only those wait who share the open file.
+//! to the reader after that; what is written is copied in, and what it takes is counted, first. The open file has
+//! locks of its own, for which only those wait who share the open file.
 //!
 //! Lock order: `OpenFile::drawn` or `OpenFile::written`, then `Dispenser::pot`.
 

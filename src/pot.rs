@@ -475,12 +475,9 @@ where
     /// The lot, or a new one if there is none yet or it is not to be had any more.
     // Not inlined, like `leave_out`, so that drawing in sequence has nothing to do with it.
     #[inline(never)]
-    fn draw_lot(&mut self, lot: &mut Lot, below: impl FnOnce(u32) -> u32) -> u64 {
+    fn draw_lot(&self, lot: &mut Lot, below: impl FnOnce(u32) -> u32) -> u64 {
         let shuffle = self.order == Order::Shuffle;
-        if shuffle && self.lap == self.end {
-            self.lap = self.oldest;
-        }
-        let from = if shuffle { self.lap } else { self.oldest };
+        let from = if shuffle { self.lap() } else { self.oldest };
         if let Some(number) = lot.0 {
             let there = number >= self.oldest && number < self.end;
             if there && (!shuffle || self.number(number, PLACE) >= from) {
@@ -499,9 +496,20 @@ where
         number
     }
 
+    /// The place of the first fortune that this lap has not drawn; where it has drawn all, of the first one of the next
+    /// lap.
+    fn lap(&self) -> u64 {
+        if self.lap == self.end {
+            self.oldest
+        } else {
+            self.lap
+        }
+    }
+
     /// Moves a fortune to those that this lap has drawn.
     #[inline(never)]
     fn leave_out(&mut self, number: u64) {
+        self.lap = self.lap();
         let place = self.number(number, PLACE);
         self.put(place, self.number(self.lap, DRAWN));
         self.put(self.lap, number);

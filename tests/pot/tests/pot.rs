@@ -248,11 +248,14 @@ fn shuffle_draws_what_comes_in_this_lap() {
     let mut lap: Vec<_> = (0..2).map(|_| draw(&mut pot).unwrap()).collect();
     store(&mut pot, &["4"]).unwrap();
     lap.extend((0..2).map(|_| draw(&mut pot).unwrap()));
-    // The lap is over, but the next one has not begun.
+    // The lap is over, but the next one has not begun; nor does it with a draw that has too little room.
+    let drawn = pot.draw(&mut Lot::default(), |_| 0, 0);
+    assert_eq!(drawn, Drawn::TooLong(2));
     store(&mut pot, &["5"]).unwrap();
-    lap.push(draw(&mut pot).unwrap());
+    let drawn = pot.draw(&mut Lot::default(), |_| 0, 2);
+    assert_eq!(drawn, Drawn::Fortune(b"5\n", b""));
     lap.sort();
-    assert_eq!(lap.concat(), "1\n2\n3\n4\n5\n");
+    assert_eq!(lap.concat(), "1\n2\n3\n4\n");
 }
 
 #[test]
