@@ -43,8 +43,12 @@ struct Options {
     #[arg(long)]
     soak: bool,
 
-    /// Only tests whose names begin with one of these, such as `reads` or `pot.wraps`, or that show this
-    /// sentence of the README, such as `R3`
+    /// Ctrl-C was pressed before: only sum up
+    #[arg(long)]
+    interrupted: bool,
+
+    /// Only these: the tests of a group, such as `reads`, those whose names begin so, such as `pot.wraps`, or those
+    /// that show a sentence of the README, such as `R3`
     pattern: Vec<String>,
 }
 
@@ -73,6 +77,7 @@ const MODULES: &[&str] = &["proc_fs_test.ko", "hello.ko", "legacy.ko"];
 fn main() -> ExitCode {
     let options = Options::parse();
     let mut report = Report::default();
+    INTERRUPTED.store(options.interrupted, Ordering::Relaxed);
     if options.soak {
         // What was done until then is summed up.
         ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
@@ -97,6 +102,20 @@ fn scripts() -> Result<Vec<String>> {
     Ok(scripts)
 }
 
+/// Whether a pattern means tests of a group.
+fn is_in(pattern: &str, group: &str) -> bool {
+    pattern.split('.').next() == Some(group)
+}
+
+/// Leaves the results that there are, and says that others are missing.
+fn interrupt(outcomes: &mut Vec<Outcome>) {
+    outcomes.retain(Outcome::is_of_a_test);
+    outcomes.push(Outcome::skipped(
+        "interrupted",
+        "what comes after that".to_owned(),
+    ));
+}
+
 fn run(options: &Options, report: &mut Report) -> Result<()> {
     let all = options.pattern.is_empty();
     let scripts = scripts()?;
@@ -104,12 +123,16 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         .pattern
         .iter()
         .map(String::as_str)
-        .filter(|pattern| !scripts.iter().any(|group| pattern.starts_with(group)))
-        .partition(|pattern| HOST.iter().any(|group| pattern.starts_with(group)));
+        .filter(|pattern| !scripts.iter().any(|group| is_in(pattern, group)))
+        .partition(|pattern| HOST.iter().any(|group| is_in(pattern, group)));
 
     for file in &options.done {
         let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        report.add("host", report::ktap(&text));
+        let mut outcomes = report::ktap(&text);
+        if interrupted() {
+            interrupt(&mut outcomes);
+        }
+        report.add("host", outcomes);
     }
     if all && options.done.is_empty() {
         let skipped = |group: &String| {
@@ -121,7 +144,7 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         let of_group: Vec<&str> = host
             .iter()
             .copied()
-            .filter(|p| p.starts_with(group))
+            .filter(|pattern| is_in(pattern, group))
             .collect();
         if (all || !of_group.is_empty()) && !interrupted() {
             report.add("host", host_tests(group, &of_group, options)?);
@@ -203,18 +226,24 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
         let reason = "no kernel that checks itself is in KERNELS";
         return Ok(vec![Outcome::skipped(package, reason.to_owned())]);
     }
-    // What runs on the host builds modules, and those of the first kernel are looked at.
+    // What runs on the host builds modules, and those of the first kernel are looked at. What is native is that of a
+    // header package.
     let mut here = kernels
         .chunks_exact(2)
         .filter(|kernel| is_built_here(kernel));
     let kernel = match package {
         "bench" => here.find(|kernel| kernel[0] == COUNTED),
+        "native" => here.find(|kernel| !is_debug(kernel)),
         _ => here.next(),
     };
     let Some(kernel) = kernel else {
         let reason = match package {
             "bench" => format!("{COUNTED}, on which instructions are counted, is not in KERNELS"),
-            _ => "no kernel of this machine's architecture and of Debian trixie is in KERNELS"
+            "native" => {
+                "no stock kernel of Debian trixie, of this machine's architecture, is in KERNELS"
+                    .to_owned()
+            }
+            _ => "no kernel of Debian trixie, of this machine's architecture, is in KERNELS"
                 .to_owned(),
         };
         return Ok(vec![Outcome::skipped(package, reason)]);
@@ -247,6 +276,8 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
 
     let messages = messages(&text);
     let mut outcomes = Vec::new();
+    // Also one that is not asked for: libtest finds names by any part of them.
+    let mut failed = false;
     for line in text.lines() {
         let Some((name, result)) = line
             .strip_prefix("test ")
@@ -254,6 +285,7 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
         else {
             continue;
         };
+        failed |= result == "FAILED";
         let full = format!("{package}.{}", name.rsplit("::").next().unwrap_or(name));
         if !patterns.is_empty() && !patterns.iter().any(|pattern| full.starts_with(pattern)) {
             continue;
@@ -265,13 +297,10 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
             other => Outcome::skipped(&full, other.to_owned()),
         });
     }
-    let failed = outcomes.iter().any(Outcome::has_failed);
     match output.status {
         None => outcomes.push(Outcome::skipped(package, "interrupted".to_owned())),
-        Some(status)
-            if outcomes.is_empty() || (!status.success() && !failed && patterns.is_empty()) =>
-        {
-            let why = format!("cargo test ended with {status} and no result");
+        Some(status) if outcomes.is_empty() || (!status.success() && !failed) => {
+            let why = format!("cargo test ended with {status}, and not all results");
             outcomes.push(Outcome::failed(package, why));
         }
         Some(_) => {}
@@ -310,11 +339,7 @@ fn guest_tests(kernel: &[String], patterns: &[&str], verb: &str) -> Result<Vec<O
     let output = finish(&mut command).context("boot")?;
     let mut outcomes = report::ktap(&output.stdout);
     let Some(status) = output.status else {
-        outcomes.retain(Outcome::is_of_a_test);
-        outcomes.push(Outcome::skipped(
-            "interrupted",
-            "what comes after that".to_owned(),
-        ));
+        interrupt(&mut outcomes);
         return Ok(outcomes);
     };
     if let (true, Some(covered)) = (patterns.is_empty(), coverage::covered(&output.stdout)) {
