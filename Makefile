@@ -5,7 +5,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The kernels to test on: names from qemu/kernels, or all.
 KERNELS ?= debian-7.2 debug-7.2
-# Only the tests whose names begin with one of these, separated by commas.
+# Only these tests, separated by commas: groups, or the beginnings of names in them.
 TESTS ?=
 
 comma := ,
@@ -16,10 +16,13 @@ MO ?= $(CURDIR)/build/native
 module: kbuild ## build ./fortune.ko for KDIR, by default for the running kernel
 	cp $(MO)/fortune.ko .
 
+# Kbuild takes gcc unless it is told otherwise, whatever the kernel was built with.
+llvm = $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' $(KDIR)/.config),LLVM=1)
+
 .PHONY: kbuild
 kbuild:
 	@scripts/doctor --first $(KDIR)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) KCFLAGS="$(KCFLAGS) -ffile-prefix-map=$(MO)=." modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(llvm) KCFLAGS="$(KCFLAGS) -ffile-prefix-map=$(MO)=." modules
 
 .PHONY: run
 run: ## play the session of the article in a stock Debian kernel, in QEMU
@@ -59,7 +62,7 @@ deb: ## the Debian package of the module, for DKMS, in build/deb
 
 .PHONY: install
 install: kbuild ## install the module for KDIR, below INSTALL_MOD_PATH if that is set
-	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) modules_install
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(llvm) modules_install
 
 .PHONY: dkms-install
 dkms-install: ## let DKMS on this machine build the module for its kernels, now and when one comes
