@@ -28,7 +28,8 @@ use std::{
 const HOST: &str = "/host";
 
 /// Starts a guest, runs COMMAND in it as root and exits with its status: 124 if it is out of time, 125
-/// if the kernel complained, 126 if the guest did not come up. Without COMMAND: a shell.
+/// if the kernel complained, 126 if the build failed, or the guest did not come up or ended without a
+/// verdict. Without COMMAND: a shell.
 #[derive(Parser)]
 #[command(
     name = "qemu/boot",
