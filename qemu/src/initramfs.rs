@@ -144,10 +144,9 @@ pub(crate) fn write(
         Root::Whole(root) => archive.below(root, root)?,
     }
 
-    let guest = format!("guest-{}", architecture.debian);
-    let guest = std::env::current_exe()?.with_file_name(guest);
-    archive.copy(&guest, Path::new("init"))?;
-    archive.symlink("usr/bin/guest", "/init")?;
+    let init = format!("init-{}", architecture.debian);
+    let init = std::env::current_exe()?.with_file_name(init);
+    archive.copy(&init, Path::new("init"))?;
     for (here, there) in files {
         archive.copy(here, Path::new(there))?;
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one program of the guest: PID 1, `make run`, and the tests.
+//! The program for the guest: `make run`, and the tests.
 
-mod init;
 #[allow(dead_code, reason = "what tests may come to need")]
 mod ktap;
 
@@ -11,9 +10,6 @@ use std::{env, fs, process::Command, process::ExitCode};
 tests!(NAME: greets, comes_and_goes);
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
-        init::run();
-    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one program of the guest: PID 1, and the tests that talk to the kernel.
+//! The tests that talk to the kernel.
 
 mod coverage;
-mod init;
 mod ktap;
 mod memory;
 mod module;
@@ -33,9 +32,6 @@ mod writes;
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
-        init::run();
-    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {

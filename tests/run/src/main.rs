@@ -181,18 +181,25 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The words that start a guest on a kernel.
-fn boot(kernel: &[String]) -> Vec<String> {
+/// The words that start a guest on a kernel, with the tests in it.
+fn boot(kernel: &[String]) -> Result<Vec<String>> {
     let module = format!("build/{}/fortune.ko", kernel[0]);
-    [
+    let architecture = fs::read_to_string(Path::new(&kernel[1]).join("arch"))?;
+    let tests = format!(
+        "{}/build/bin/guest-{}:/usr/bin/guest",
+        env::current_dir()?.display(),
+        architecture.trim_end()
+    );
+    let words = [
         "build/bin/boot",
         "--kernel-dir",
         &kernel[1],
         "--module",
         &module,
-    ]
-    .map(str::to_owned)
-    .to_vec()
+        "--file",
+        &tests,
+    ];
+    Ok(words.map(str::to_owned).to_vec())
 }
 
 /// Whether a kernel checks itself.
@@ -220,7 +227,7 @@ fn is_built_here(kernel: &[String]) -> bool {
 /// What tests on the host are told of a kernel: how to start a guest, where its modules are, and its build directory.
 fn variables(which: &str, kernel: &[String]) -> Result<[(String, OsString); 3]> {
     Ok([
-        (format!("BOOT{which}"), boot(kernel).join(" ").into()),
+        (format!("BOOT{which}"), boot(kernel)?.join(" ").into()),
         (format!("BUILD{which}"), modules(kernel)?.into()),
         (format!("HEADERS{which}"), headers(kernel)?.into()),
     ])
@@ -330,7 +337,7 @@ fn messages(text: &str) -> HashMap<&str, String> {
 
 /// Runs the tests that talk to the kernel, in one guest.
 fn guest_tests(kernel: &[String], patterns: &[&str], verb: &str) -> Result<Vec<Outcome>> {
-    let words = boot(kernel);
+    let words = boot(kernel)?;
     let modules = modules(kernel)?;
     let files = MODULES
         .iter()

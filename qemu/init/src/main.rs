@@ -10,7 +10,6 @@
 //!
 //! The last line of the kernel log is `guest: end NONCE`: with it the host knows that its log is whole.
 
-use crate::ktap;
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
     errno::Errno,
@@ -32,7 +31,7 @@ use std::{
         unix::{fs::symlink, process::CommandExt},
     },
     path::Path,
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -45,13 +44,21 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/busybox";
 /// Where what other programs don't have is linked to busybox, such as mount and dmesg.
 const APPLETS: &str = "/usr/libexec/busybox";
 
-/// Runs the guest from here to power-off.
-pub(crate) fn run() -> ! {
+fn main() {
+    if process::id() != 1 {
+        eprintln!("init: this is the first process of a guest, and nothing else");
+        process::exit(2);
+    }
     if let Err(error) = system().and_then(|()| session()) {
         // The host sees this in the kernel log, and that there is no verdict.
-        ktap::log(6, &format!("init failed: {error:#}"));
+        log(&format!("init failed: {error:#}"));
     }
     power_off()
+}
+
+/// Writes a line to the kernel log.
+fn log(line: &str) {
+    fs::write("/dev/kmsg", format!("<6>guest: {line}\n")).expect("/dev/kmsg takes a line");
 }
 
 fn power_off() -> ! {
@@ -152,7 +159,7 @@ fn session() -> Result<()> {
     if taint.trim_end().parse::<u64>()? & OUT_OF_TREE != 0 {
         show_leaks()?;
     }
-    ktap::log(6, &format!("end {nonce}"));
+    log(&format!("end {nonce}"));
     writeln!(status, "{nonce} {code} {}", taint.trim_end())?;
     Ok(())
 }
@@ -174,7 +181,7 @@ fn show_leaks() -> Result<()> {
     }
     // Some tell as much as all, and the console is slow.
     for line in fs::read_to_string(kmemleak)?.lines().take(200) {
-        ktap::log(6, line);
+        log(line);
     }
     Ok(())
 }
