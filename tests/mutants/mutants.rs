@@ -2,23 +2,15 @@
 
 //! The module broken on purpose. Each patch of this directory is applied to a copy of the sources, which is built and
 //! tested in a guest: a test must fail, or the kernel complain, or the guest hang, and the one that is expected.
-//!
-//! The environment variables `BOOT` and `BOOT_DEBUG` say how to start a guest with a stock kernel and with one that checks
-//! itself, `HEADERS` and `HEADERS_DEBUG` name their build directories; `make test TESTS=mutants` sets them.
 
+use crate::kernel::{Said, kernel, run, succeed, top, work};
+use By::{Hang, Kernel, Test};
+use ktap::{Declaration, Ended, Need, Place, figure, note};
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
-
-/// Which kernel it takes to notice.
-#[derive(Clone, Copy)]
-enum Kernel {
-    Stock,
-    /// One that checks itself.
-    Debug,
-}
 
 /// By what a mutant is noticed.
 #[derive(Clone, Copy)]
@@ -31,99 +23,92 @@ enum By {
     Hang(&'static str),
 }
 
-macro_rules! mutants {
-    (
-        gate { $($name:ident: $kernel:ident, $tests:literal, $by:ident($what:literal);)* }
-        soak { $($soaked:ident: $soaked_kernel:ident, $soaked_tests:literal, $soaked_by:ident($soaked_what:literal);)* }
-    ) => {
-        $(
-            #[test]
-            fn $name() {
-                check(stringify!($name), Kernel::$kernel, $tests, By::$by($what));
-            }
-        )*
-        $(
-            #[test]
-            #[ignore = "only in make soak"]
-            fn $soaked() {
-                check(stringify!($soaked), Kernel::$soaked_kernel, $soaked_tests, By::$soaked_by($soaked_what));
-            }
-        )*
+/// A patch, what it takes to notice it, which tests are run, and which of them, or what else, notices.
+type Mutant = (&'static str, &'static [Need], &'static str, By);
 
-        #[test]
-        fn each_patch_is_tried() {
-            let mut patches: Vec<String> = fs::read_dir(".")
-                .unwrap()
-                .filter_map(|entry| {
-                    let name = entry.unwrap().file_name().into_string().unwrap();
-                    name.strip_suffix(".patch").map(str::to_owned)
-                })
-                .collect();
-            patches.sort();
-            let mut tried = vec![$(stringify!($name),)* $(stringify!($soaked),)*];
-            tried.sort();
-            assert_eq!(patches, tried);
-        }
-    };
+/// Those that a stock kernel is enough for, and that are tried in `make soak` only.
+const SOAK: &[Need] = &[Need::Kernel, Need::Soak];
+
+#[rustfmt::skip]
+const MUTANTS: &[Mutant] = &[
+    ("data_dropped_before_the_entry", &[Need::Debug], "files.unloading_drops_it", Kernel("KASAN")),
+    ("cursor_moved_on_a_failed_read", &[Need::Kernel], "classic.bug_9", Test("classic.bug_9")),
+    ("lock_held_across_the_copy", SOAK, "others.stalled_reader", Hang("others.stalled_reader")),
+    ("reserved_not_given_back", SOAK, "files", Test("files.failed_write_and_close")),
+    ("index_off_by_one", SOAK, "transcript", Test("transcript.article")),
+    ("half_written_fortune", SOAK, "torture", Test("torture.")),
+    ("evicted_before_refusing", SOAK, "files", Test("files.too_much")),
+    ("lot_cast_again", SOAK, "control.random", Test("control.random_is_fair_to_long_fortunes")),
+    ("unfinished_stored_after_a_fault", SOAK, "files", Test("files.failed_write_and_close")),
+    ("not_charged", SOAK, "others.memory", Test("others.memory_is_charged")),
+    ("surplus_leaked", SOAK, "others.memory", Test("others.memory_is_charged")),
+];
+
+mod of_all {
+    use super::*;
+
+    ktap::tests!(mutants, Host: each_patch_is_tried, of_cargo_mutants needs(Soak));
 }
 
-mutants! {
-    gate {
-        data_dropped_before_the_entry: Debug, "files.unloading_drops_it", Kernel("KASAN");
-        cursor_moved_on_a_failed_read: Stock, "classic.bug_9", Test("classic.bug_9");
-    }
-    soak {
-        lock_held_across_the_copy: Stock, "others.stalled_reader", Hang("others.stalled_reader");
-        reserved_not_given_back: Stock, "files", Test("files.failed_write_and_close");
-        index_off_by_one: Stock, "transcript", Test("transcript.article");
-        half_written_fortune: Stock, "torture", Test("torture.");
-        evicted_before_refusing: Stock, "files", Test("files.too_much");
-        lot_cast_again: Stock, "control.random", Test("control.random_is_fair_to_long_fortunes");
-        unfinished_stored_after_a_fault: Stock, "files", Test("files.failed_write_and_close");
-        not_charged: Stock, "others.memory", Test("others.memory_is_charged");
-        surplus_leaked: Stock, "others.memory", Test("others.memory_is_charged");
-    }
+/// One for each patch, and those of all.
+pub(crate) fn tests() -> Vec<ktap::Test> {
+    let each = MUTANTS.iter().map(|mutant| ktap::Test {
+        declaration: Declaration {
+            name: format!("mutants.{}", mutant.0),
+            place: Place::Boot,
+            needs: mutant.1.to_vec(),
+            sentences: Vec::new(),
+        },
+        run: Box::new(|| check(mutant)),
+    });
+    each.chain(of_all::tests()).collect()
+}
+
+fn each_patch_is_tried() {
+    let patches = fs::read_dir("tests/mutants").unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.strip_suffix(".patch").map(str::to_owned)
+    });
+    let mut patches: Vec<String> = patches.collect();
+    patches.sort();
+    let mut tried: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.0).collect();
+    tried.sort();
+    assert_eq!(patches, tried);
 }
 
 /// Of what cargo-mutants changes in the pot and the records, its tests on the host notice nearly all.
-#[test]
-#[ignore = "only in make soak"]
 fn of_cargo_mutants() {
-    let top = fs::canonicalize("../..").unwrap();
-    let copy = top.join("build/mutants/of_cargo_mutants");
-    if copy.exists() {
-        fs::remove_dir_all(&copy).unwrap();
-    }
+    let top = top();
+    let copy = work("of_cargo_mutants");
     // A workspace that has these files and nothing else.
     fs::create_dir_all(copy.join("src")).unwrap();
     for name in ["src/pot.rs", "src/records.rs"] {
         fs::copy(top.join(name), copy.join(name)).unwrap();
     }
-    let run = |command: &mut Command| {
-        let output = command.current_dir(&copy).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status, String::from_utf8_lossy(&said).into_owned())
-    };
     fs::create_dir(copy.join("tests")).unwrap();
-    run(Command::new("cp")
-        .arg("-r")
-        .args([top.join("tests/pot"), copy.join("tests")]));
+    succeed(
+        Command::new("cp")
+            .arg("-r")
+            .args(["tests/pot", "tests/ktap"])
+            .arg(copy.join("tests")),
+    );
     fs::copy(top.join("tests/Cargo.lock"), copy.join("Cargo.lock")).unwrap();
     let workspace = fs::read_to_string(top.join("tests/Cargo.toml")).unwrap();
     let members = workspace
         .lines()
         .find(|line| line.starts_with("members"))
         .unwrap();
-    let workspace = workspace.replace(members, "members = [\"tests/pot\"]");
+    let workspace = workspace.replace(members, "members = [\"tests/pot\", \"tests/ktap\"]");
     fs::write(copy.join("Cargo.toml"), workspace).unwrap();
 
     let tools = top.join("build/tools");
-    let (status, said) = run(Command::new("cargo")
-        .args(["install", "--quiet", "--locked", "--root"])
-        .arg(&tools)
-        .arg("cargo-mutants@25.3.1"));
-    assert!(status.success(), "{said}");
-    let (_, said) = run(Command::new(tools.join("bin/cargo-mutants"))
+    succeed(
+        Command::new("cargo")
+            .args(["install", "--quiet", "--locked", "--root"])
+            .arg(&tools)
+            .arg("cargo-mutants@25.3.1"),
+    );
+    let Said { stdout, stderr, .. } = run(Command::new(tools.join("bin/cargo-mutants"))
         .args([
             "mutants",
             "--package",
@@ -134,110 +119,77 @@ fn of_cargo_mutants() {
         .args(["--timeout", "60", "--jobs", "2"])
         // Two at once: each copy of the tree has what it builds to itself.
         .env_remove("CARGO_TARGET_DIR")
-        .env("CASES", "3000"));
-    let count = |name: &str| {
-        let list = fs::read_to_string(copy.join("mutants.out").join(name));
-        list.unwrap_or_else(|error| panic!("{name}: {error}: {said}"))
-            .lines()
-            .count()
+        .env("CASES", "3000")
+        .current_dir(&copy));
+    let said = stdout + &stderr;
+    let list = |name: &str| {
+        fs::read_to_string(copy.join("mutants.out").join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}: {said}"))
     };
-    let missed = fs::read_to_string(copy.join("mutants.out/missed.txt")).unwrap();
+    let count = |name: &str| list(name).lines().count();
     let noticed = count("caught.txt") + count("timeout.txt");
     let all = noticed + count("missed.txt");
-    print!("{missed}");
-    println!("figure: R19  {noticed} of {all} mutants of the pot noticed; to be reached: 95 %");
+    note(list("missed.txt"));
+    figure(
+        "S19",
+        format!("{noticed} of {all} mutants of the pot noticed"),
+        "95 %",
+    );
     assert!(all > 100, "{said}");
     assert!(noticed * 100 >= all * 95, "{said}");
 }
 
-/// What an environment variable says of a kernel.
-fn variable(name: &str, which: &str) -> String {
-    env::var(format!("{name}{which}")).expect("set by make test TESTS=mutants")
-}
-
-fn check(name: &str, kernel: Kernel, tests: &str, by: By) {
-    // The tests of a package run in its directory.
-    let top = fs::canonicalize("../..").unwrap();
-    let which = match kernel {
-        Kernel::Stock => "",
-        Kernel::Debug => "_DEBUG",
-    };
-    let boot = variable("BOOT", which);
-    let boot: Vec<&str> = boot.split(' ').collect();
-    let copy = top.join("build/mutants").join(name);
-    let module = build(&top, &copy, name, &variable("HEADERS", which));
-
-    // The words name the module of the sources as they are.
-    let at = boot
-        .iter()
-        .position(|word| *word == "--module")
-        .expect("--module")
-        + 1;
-    let mut boot = boot;
-    boot[at] = module.to_str().unwrap();
-    let output = Command::new(boot[0])
-        .args(&boot[1..])
-        .args(["--timeout", "60", "--", "guest", "test", tests])
-        .current_dir(&top)
-        .output()
-        .unwrap();
+fn check(&(name, needs, tests, by): &Mutant) {
+    let kernel = kernel(needs[0]);
+    let copy = work(name);
+    let module = build(&copy, name, kernel);
+    let Said {
+        status,
+        stdout,
+        stderr,
+    } = run(kernel
+        .boot_with(&module)
+        .args(["--timeout", "60", "--", "guest", "test", tests]));
     fs::remove_dir_all(&copy).unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    let results = String::from_utf8_lossy(&output.stdout);
-    let failed: Vec<&str> = results
-        .lines()
-        .filter_map(|line| line.strip_prefix("not ok ")?.split(' ').nth(1))
+    let outcomes = ktap::read(&stdout);
+    let failed: Vec<&str> = outcomes
+        .iter()
+        .filter(|outcome| outcome.is_of_a_test() && matches!(outcome.ended, Ended::Failed(_)))
+        .map(|outcome| outcome.name.as_str())
         .collect();
-    let noticed = match (by, output.status.code()) {
-        (By::Test(test), Some(1)) => failed.iter().any(|failed| failed.starts_with(test)),
-        (By::Kernel(complaint), Some(125)) => said.contains(complaint),
-        (By::Hang(test), Some(124)) => !results.contains(&format!(" {test}")),
+    let noticed = match (by, status) {
+        (Test(test), Some(1)) => failed.iter().any(|failed| failed.starts_with(test)),
+        (Kernel(complaint), Some(125)) => stderr.contains(complaint),
+        (Hang(test), Some(124)) => !outcomes
+            .iter()
+            .any(|outcome| outcome.name.starts_with(test)),
         _ => false,
     };
-    assert!(
-        noticed,
-        "{:?}, failed: {failed:?}\n{results}{said}",
-        output.status
-    );
-    match by {
-        By::Test(_) => println!("noticed by the test {}", failed.join(", ")),
-        By::Kernel(complaint) => println!("noticed by the kernel: {complaint}"),
-        By::Hang(test) => println!("noticed by {test}, which does not end"),
-    }
+    assert!(noticed, "{status:?}, failed: {failed:?}\n{stdout}{stderr}");
+    note(match by {
+        Test(_) => format!("noticed by the test {}", failed.join(", ")),
+        Kernel(complaint) => format!("noticed by the kernel: {complaint}"),
+        Hang(test) => format!("noticed by {test}, which does not end"),
+    });
 }
 
 /// Builds the module from a copy of the sources with the patch of this name.
-fn build(top: &Path, copy: &Path, name: &str, headers: &str) -> PathBuf {
-    let run = |command: &mut Command| {
-        let output = command.output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        assert!(
-            output.status.success(),
-            "{command:?}: {}",
-            String::from_utf8_lossy(&said)
-        );
-    };
-    if copy.exists() {
-        fs::remove_dir_all(copy).unwrap();
-    }
-    fs::create_dir_all(copy).unwrap();
-    run(Command::new("cp")
-        .arg("-r")
-        .args([top.join("Kbuild"), top.join("src")])
-        .arg(copy));
-    let patch = fs::canonicalize(format!("{name}.patch")).unwrap();
-    run(Command::new("patch")
-        .args(["-p1", "-i"])
-        .arg(patch)
-        .current_dir(copy));
-
+fn build(copy: &Path, name: &str, kernel: &crate::kernel::Kernel) -> PathBuf {
+    succeed(Command::new("cp").args(["-r", "Kbuild", "src"]).arg(copy));
+    succeed(
+        Command::new("patch")
+            .args(["-p1", "-i"])
+            .arg(top().join(format!("tests/mutants/{name}.patch")))
+            .current_dir(copy),
+    );
     let mut make = Command::new("make");
-    make.args(["-C", headers])
+    make.arg("-C")
+        .arg(kernel.headers())
         .arg(format!("M={}", copy.display()));
-    // As scripts/build does for a kernel of our own.
-    if headers.ends_with("-debug") {
+    // As the Makefile does for a kernel of our own.
+    if kernel.is_debug() {
         make.arg("LLVM=1");
     }
-    run(make.arg("modules"));
+    succeed(make.arg("modules"));
     copy.join("fortune.ko")
 }

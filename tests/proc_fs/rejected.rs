@@ -2,20 +2,25 @@
 
 //! Compiles, as Kbuild does, what must not compile: safe code that would be unsound or a mistake, and
 //! bindings that don't have the layout of C's structures.
-//!
-//! The environment variable `BUILD` names the directory where Kbuild has built tests/proc_fs/hello.rs; `make
-//! test TESTS=rejected` sets it.
 
+use crate::kernel::{kernel, top, work};
+use ktap::Need;
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
+ktap::tests!(rejected, Host, Kernel:
+    unsound_code,
+    layout_with_two_functions_exchanged,
+    layout_with_a_function_more,
+    layout_of_another_size,
+);
+
+/// Where Kbuild has built tests/proc_fs/hello.rs.
 fn build() -> PathBuf {
-    std::env::var_os("BUILD")
-        .expect("BUILD is set: make test TESTS=rejected")
-        .into()
+    kernel(Need::Kernel).build()
 }
 
 /// Compiles `source` with the command that Kbuild has kept, and returns what the compiler says if it refuses.
@@ -30,7 +35,7 @@ fn compile(source: &Path, generated: &Path) -> Result<(), String> {
         .expect("make's syntax");
     let (command, _) = command.split_once(" --out-dir ").expect("rustc's options");
     let name = source.file_stem().unwrap().to_str().unwrap();
-    let object = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.o"));
+    let object = work("rejected").join(format!("{name}.o"));
     let output = Command::new("sh")
         .arg("-c")
         .arg(format!(
@@ -50,10 +55,8 @@ fn compile(source: &Path, generated: &Path) -> Result<(), String> {
 }
 
 /// Each of rejected/*.rs is refused, for the reason that it gives.
-#[test]
 fn unsound_code() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("rejected");
-    let mut sources: Vec<PathBuf> = fs::read_dir(directory)
+    let mut sources: Vec<PathBuf> = fs::read_dir(top().join("tests/proc_fs/rejected"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -83,19 +86,17 @@ fn unsound_code() {
 
 /// The bindings, changed by `change`, don't compile, because of `field`.
 fn assert_layout_refused(name: &str, field: &str, change: impl Fn(&str) -> String) {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&directory).unwrap();
+    let directory = work(name);
     for file in ["proc_fs_generated.rs", "layout_generated.rs"] {
         let text = fs::read_to_string(build().join("src/bindings").join(file)).unwrap();
         fs::write(directory.join(file), change(&text)).unwrap();
     }
-    let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("hello.rs");
+    let hello = top().join("tests/proc_fs/hello.rs");
     let said = compile(&hello, &directory).expect_err("the layout is wrong");
     let expected = format!("bindgen and the C compiler disagree on {field}");
     assert!(said.contains(&expected), "not for '{expected}':\n{said}");
 }
 
-#[test]
 fn layout_with_two_functions_exchanged() {
     // Of the same type, so that nothing else would notice.
     assert_layout_refused("exchanged", "proc_ops.proc_open", |text| {
@@ -105,14 +106,12 @@ fn layout_with_two_functions_exchanged() {
     });
 }
 
-#[test]
 fn layout_with_a_function_more() {
     assert_layout_refused("more", "proc_ops.proc_open", |text| {
         text.replace("pub proc_flags:", "pub proc_more: u64,\n pub proc_flags:")
     });
 }
 
-#[test]
 fn layout_of_another_size() {
     assert_layout_refused("size", "the size of proc_ops", |text| {
         text.replace("pub const size: usize = ", "pub const size: usize = 8 + ")

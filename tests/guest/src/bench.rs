@@ -117,12 +117,12 @@ type Call = fn(&Target) -> libc::c_long;
 /// What a row of the table calls, and what that returns.
 fn call_of(row: &str) -> Result<(Call, libc::c_long)> {
     Ok(match row {
-        "P1" => (Target::read, 0),
-        "P2" | "P7.draw" => (Target::pread, 64),
-        "P3" | "P6" | "P7.write" => (|target| target.write(&SHORT), 64),
-        "P4" => (|target| target.write(&LONG), 4096),
-        "P5.open" => (|target| target.cat(0), 0),
-        "P5.cat" => (|target| target.cat(2), 0),
+        "B1" => (Target::read, 0),
+        "B2" | "B7.draw" => (Target::pread, 64),
+        "B3" | "B6" | "B7.write" => (|target| target.write(&SHORT), 64),
+        "B4" => (|target| target.write(&LONG), 4096),
+        "B5.open" => (|target| target.cat(0), 0),
+        "B5.cat" => (|target| target.cat(2), 0),
         _ => bail!("no row {row}"),
     })
 }
@@ -189,7 +189,7 @@ fn measure(
         prepare(target)?;
         let returned = call(target);
         // There is nothing to be drawn from the empty file.
-        let empty = ["P2", "P7.draw"].contains(&row) && target.name == "floor";
+        let empty = ["B2", "B7.draw"].contains(&row) && target.name == "floor";
         let expected = if empty { 0 } else { expected };
         ensure!(returned == expected, "{row} of {}: {returned}", target.name);
     }
@@ -234,7 +234,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
 /// somebody who looks in from outside can see what they execute.
 fn profile(row: &str, name: &str) -> Result<()> {
     let (call, _) = call_of(row)?;
-    let size = if row == "P6" { 4096 } else { 64 << 20 };
+    let size = if row == "B6" { 4096 } else { 64 << 20 };
     let (_modules, targets) = load(size)?;
     let target = targets.iter().find(|target| target.name == name);
     let target = target.with_context(|| format!("no file {name}"))?;
@@ -259,7 +259,7 @@ fn one(target: &Target) -> Result<()> {
     target.store(1)
 }
 
-/// P1 to P6.
+/// B1 to B6.
 fn calls() -> Result<()> {
     calibrate()?;
     {
@@ -268,10 +268,10 @@ fn calls() -> Result<()> {
             target.store(100)?;
             target.read();
         }
-        for row in ["P1", "P2", "P5.open", "P5.cat"] {
+        for row in ["B1", "B2", "B5.open", "B5.cat"] {
             measure(row, "", &targets, nothing)?;
         }
-        for row in ["P3", "P4"] {
+        for row in ["B3", "B4"] {
             measure(row, "", &targets, one)?;
         }
     }
@@ -281,28 +281,28 @@ fn calls() -> Result<()> {
             target.set("when_full", "evict")?;
             target.store(100)?;
         }
-        measure("P6", "", &targets, nothing)?;
+        measure("B6", "", &targets, nothing)?;
     }
     Ok(())
 }
 
-/// P7: with one fortune in the pot, with a thousand, and with a hundred thousand.
+/// B7: with one fortune in the pot, with a thousand, and with a hundred thousand.
 fn fill() -> Result<()> {
     calibrate()?;
     let (_modules, targets) = load(8 << 20)?;
     for target in &targets {
         one(target)?;
     }
-    measure("P7.draw", ".1", &targets, nothing)?;
-    measure("P7.write", ".1", &targets, one)?;
+    measure("B7.draw", ".1", &targets, nothing)?;
+    measure("B7.write", ".1", &targets, one)?;
     let mut stored = 1 + CALLS as usize;
     for fortunes in [1000, 100_000] {
         for target in &targets {
             target.store(fortunes - stored)?;
         }
         let suffix = format!(".{fortunes}");
-        measure("P7.draw", &suffix, &targets, nothing)?;
-        measure("P7.write", &suffix, &targets, nothing)?;
+        measure("B7.draw", &suffix, &targets, nothing)?;
+        measure("B7.write", &suffix, &targets, nothing)?;
         stored = fortunes + BATCHES * CALLS as usize;
     }
     Ok(())
@@ -346,7 +346,7 @@ fn commands() -> Result<()> {
     Ok(())
 }
 
-/// Prints calls a second of one thread and of two, each on a CPU of its own: lines of `P9`, the file, how many threads,
+/// Prints calls a second of one thread and of two, each on a CPU of its own: lines of `B9`, the file, how many threads,
 /// and the rate.
 fn by_time() -> Result<()> {
     const ROUNDS: usize = 7;
@@ -367,7 +367,7 @@ fn by_time() -> Result<()> {
         for threads in [1, 2] {
             for target in &targets {
                 let rate = rate(target, threads)?;
-                println!("P9 {} {threads} {rate:.0}", target.name);
+                println!("B9 {} {threads} {rate:.0}", target.name);
             }
         }
     }
@@ -422,7 +422,7 @@ fn loaded() -> Result<()> {
     Ok(())
 }
 
-/// Prints what the index takes for a fortune, in bytes: `P10` and the number.
+/// Prints what the index takes for a fortune, in bytes: `B10` and the number.
 fn index() -> Result<()> {
     // So many that the pages which the group is charged for in advance, 64 a CPU, make no difference.
     const FORTUNES: usize = 1_000_000;
@@ -433,7 +433,7 @@ fn index() -> Result<()> {
         write(&target.file, &b"%\nx\n".repeat(FORTUNES))?;
         let charged = group.charged() - before;
         println!(
-            "P10 {} {:.2}",
+            "B10 {} {:.2}",
             target.name,
             charged as f64 / FORTUNES as f64
         );

@@ -4,17 +4,17 @@
 //! fortune and a full pot, from 64-bit programs and from 32-bit ones.
 
 use crate::{
-    ktap::note,
     memory::{Low, int80},
     module::{FORTUNE, Module, echo, set},
 };
+use ktap::note;
 use nix::{errno::Errno, unistd::pipe};
 use std::{
     ffi::CString,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
-crate::tests!(calls: table [F2 F3 F4 R2 R7 R9 W2 W15 W17]);
+ktap::tests!(calls, Guest: table [F2 F3 F4 R2 R7 R9 W2 W15 W17]);
 
 /// The bytes that the pot takes.
 const POT: usize = 8;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bugs of the classic fortune modules and of their ports. fortune.ko has none of them; tests/legacy is a module
-//! that has them, and `guest classic NUMBER…` is how tests/own_boot shows that these tests see them.
+//! The bugs of the classic fortune modules and of their ports. fortune.ko has none of them; legacy.c is a module
+//! that has them, and `guest classic NUMBER…` is how own_boot.rs shows that these tests see them.
 
 use crate::{
-    ktap::{amount, figure},
     memory::{Buffer, Stall, read_to, write_from},
     module::{CONTROL, FORTUNE, KernelLog, Module, by_kernel, pot, set},
 };
+use ktap::{amount, figure};
 use nix::{
     errno::Errno,
     sys::stat::stat,
@@ -21,7 +21,7 @@ use std::{
     thread,
 };
 
-crate::tests!(classic:
+ktap::tests!(classic, Guest:
     bug_1_one_byte_past_the_pot [P3],
     bug_2_write_of_nothing [W15],
     bug_3_signed_length [W14],
@@ -232,7 +232,7 @@ const CHECKS: [Check; 15] = [
         assert_eq!(log.said(), [""; 0]);
     },
     |target| {
-        // Memory that was just somebody else's. Debian's kernels clear it, but not where tests/own_boot runs this.
+        // Memory that was just somebody else's. Debian's kernels clear it, but not where own_boot.rs runs this.
         let cleared = !fs::read_to_string("/proc/cmdline")
             .unwrap()
             .contains("init_on_alloc=0");
@@ -261,7 +261,7 @@ const CHECKS: [Check; 15] = [
         }
         if !cleared {
             figure(
-                "R11",
+                "S11",
                 format!("{reads} reads of memory that was not cleared, 0 foreign bytes"),
                 "50,000; in make soak 1,000,000",
             );

@@ -3,13 +3,13 @@
 //! /proc/driver/fortune: what is in the pot, and how it behaves.
 
 use crate::{
-    ktap::note,
     memory::write_from,
     module::{
         CONTROL, FORTUNE, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open, pot,
         set, stat, stats, store,
     },
 };
+use ktap::note;
 use nix::{
     errno::Errno,
     sys::{stat::stat as status, uio::pread},
@@ -23,7 +23,7 @@ use std::{
     thread,
 };
 
-crate::tests!(control:
+ktap::tests!(control, Guest:
     files_and_modes [C1],
     stats_lines [C2],
     counters [C2],

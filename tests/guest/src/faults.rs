@@ -5,9 +5,9 @@
 
 use crate::{
     coverage,
-    ktap::{amount, figure, log, note, progress, skip},
     module::{CONTROL, FORTUNE, KernelLog, Module, control, open, pot, set, stats, store},
 };
+use ktap::{amount, figure, log, note, progress};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open as open_at},
@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-crate::tests!(faults:
+ktap::tests!(faults, Guest, Once, FaultInjection:
     nth_of_every_call,
     nth_of_loading,
     at_random,
@@ -43,9 +43,6 @@ fn injector(name: &str, file: &str) -> PathBuf {
 
 /// Lets all allocations fail, those that may wait and those of user memory too, and says how loudly.
 fn set_up(verbose: &str) {
-    if !Path::new("/proc/self/fail-nth").exists() {
-        skip("this kernel has no fault injection");
-    }
     fs::write(injector("failslab", "ignore-gfp-wait"), "N").unwrap();
     fs::write(injector("fail_page_alloc", "ignore-gfp-wait"), "N").unwrap();
     fs::write(injector("fail_page_alloc", "ignore-gfp-highmem"), "N").unwrap();
@@ -392,7 +389,7 @@ fn nth_of_every_call() {
     let sites = sweep.show();
     assert!(sites >= 8, "{sites}");
     figure(
-        "R4",
+        "S4",
         format!("{faults} faults in calls, at {sites} places of ours: all clean"),
         "every place hit",
     );
@@ -419,7 +416,7 @@ fn nth_of_loading() {
     let sites = sweep.show();
     assert!(sites > 5, "{sites}");
     figure(
-        "R4",
+        "S4",
         format!("{faults} faults in insmod, at {sites} places of ours: works or fails cleanly"),
         "every place hit",
     );
@@ -472,7 +469,7 @@ fn at_random() {
         assert!(is_whole(fortune), "{fortune:?}");
     }
     figure(
-        "R5",
+        "S5",
         format!("{calls} calls, 1 % of allocations and copies failing: {all:?}"),
         "50,000 in the gate, 1,000,000 in make soak",
     );

@@ -3,7 +3,6 @@
 //! Several fortunes in one write, one fortune in several, and what is not complete yet.
 
 use crate::{
-    ktap::note,
     memory::write_from,
     module::{
         CONTROL, FORTUNE, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open, pot,
@@ -11,13 +10,14 @@ use crate::{
     },
 };
 use fastrand::Rng;
+use ktap::note;
 use nix::{errno::Errno, unistd::write};
 use std::{
     fs::{self, File},
     process::Command,
 };
 
-crate::tests!(files:
+ktap::tests!(files, Guest:
     separators [W4 W5],
     newlines [W3],
     pieces [W6 W9],

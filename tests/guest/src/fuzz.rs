@@ -6,11 +6,11 @@
 //! shortest sequence that still differs is shown. `guest fuzz SEED [CALLS]` tries another seed.
 
 use crate::{
-    ktap::{amount, figure, progress},
     memory::Buffer,
     module::{self, Module, by_kernel, control, set, stats},
 };
 use fastrand::Rng;
+use ktap::{amount, figure, progress};
 use nix::{
     errno::Errno,
     sys::uio::pread,
@@ -18,7 +18,7 @@ use nix::{
 };
 use std::{cell::RefCell, collections::VecDeque, fs::File, os::fd::AsRawFd, process::ExitCode};
 
-crate::tests!(fuzz: against_the_model [W1 W2]);
+ktap::tests!(fuzz, Guest, Once: against_the_model [W1 W2]);
 
 /// The longest fortune.
 const MAX: usize = 65536;
@@ -704,7 +704,7 @@ fn against_the_model() {
         panic!("{why}");
     }
     figure(
-        "R1",
+        "S1",
         format!("{calls} calls, 0 differences from the model"),
         "200,000 (20,000 on a debug kernel); in make soak 10,000,000 (1,000,000)",
     );

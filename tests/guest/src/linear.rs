@@ -7,11 +7,9 @@
 //! Wing and C. Gong, "Testing and Verifying Concurrent Objects", 1993). What the search has seen to fail, it
 //! does not try again.
 
-use crate::{
-    ktap::{amount, figure, note, progress},
-    module::{CONTROL, Module, by_kernel, open, set, stats},
-};
+use crate::module::{CONTROL, Module, by_kernel, open, set, stats};
 use fastrand::Rng;
+use ktap::{amount, figure, note, progress};
 use nix::{errno::Errno, sys::uio::pread, unistd::write};
 use std::{
     collections::HashSet,
@@ -20,7 +18,7 @@ use std::{
     thread,
 };
 
-crate::tests!(linear:
+ktap::tests!(linear, Guest:
     wrong_histories_are_rejected,
     histories_are_linearizable [R3 R8 R12 W13 C2 C10],
 );
@@ -321,7 +319,7 @@ fn histories_are_linearizable() {
     assert!(overlapping * 10 > calls, "they wait for each other");
     assert!(wrong * 10 > histories as usize * 9);
     figure(
-        "R3",
+        "S3",
         format!("{histories} histories, all linearizable"),
         "500 in the gate, 10,000 in make soak, all linearizable",
     );

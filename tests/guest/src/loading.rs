@@ -9,7 +9,7 @@ use nix::{
 };
 use std::path::Path;
 
-crate::tests!(loading:
+ktap::tests!(loading, Guest:
     file_appears_and_goes [F1],
     pot_size_from_1_to_64_mib [P1],
     bad_parameters [P2],

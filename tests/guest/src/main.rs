@@ -3,7 +3,6 @@
 //! The tests that talk to the kernel.
 
 mod coverage;
-mod ktap;
 mod memory;
 mod module;
 mod transcript;
@@ -29,41 +28,18 @@ mod torture;
 mod unloading;
 mod writes;
 
-use std::{env, process::ExitCode};
+use ktap::{Declaration, Need};
+use std::{env, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["play"] => transcript::play(),
+        ["list"] => run("list", &[]),
         [verb @ ("test" | "contract" | "soak"), patterns @ ..] => {
-            let contract = [
-                transcript::TESTS,
-                loading::TESTS,
-                reads::TESTS,
-                writes::TESTS,
-                files::TESTS,
-                control::TESTS,
-                calls::TESTS,
-                permissions::TESTS,
-                classic::TESTS,
-                others::TESTS,
-                unloading::TESTS,
-                linear::TESTS,
-                tools::TESTS,
-                proc_fs::TESTS,
-            ];
-            let more = [faults::TESTS, fuzz::TESTS, torture::TESTS, stress::TESTS];
-            let mut tests: Vec<_> = contract.into_iter().flatten().collect();
-            if *verb != "contract" {
-                tests.extend(more.into_iter().flatten());
-            }
             coverage::begin();
-            let end = match *verb {
-                "soak" => ktap::soak(&tests, patterns),
-                "contract" => ktap::brief(&tests, patterns),
-                _ => ktap::run(&tests, patterns),
-            };
+            let end = run(verb, patterns);
             coverage::end();
             end
         }
@@ -76,11 +52,54 @@ fn main() -> ExitCode {
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest play | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write"
+                "usage: guest play | guest list | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write"
             );
             ExitCode::from(2)
         }
     }
+}
+
+/// Lists the tests, or runs some of them.
+fn run(verb: &str, patterns: &[&str]) -> ExitCode {
+    let tests = [
+        transcript::tests(),
+        loading::tests(),
+        reads::tests(),
+        writes::tests(),
+        files::tests(),
+        control::tests(),
+        calls::tests(),
+        permissions::tests(),
+        classic::tests(),
+        others::tests(),
+        unloading::tests(),
+        linear::tests(),
+        tools::tests(),
+        proc_fs::tests(),
+        faults::tests(),
+        fuzz::tests(),
+        torture::tests(),
+        stress::tests(),
+    ];
+    let tests = tests.into_iter().flatten().collect();
+    ktap::program(verb, patterns, tests, lacks).expect("it is one of the verbs")
+}
+
+/// Why a test can't be made on this kernel.
+fn lacks(test: &Declaration) -> Option<String> {
+    let lacks = |need: &Need| match need {
+        Need::Stock if module::is_debug_kernel() => {
+            Some("this kernel checks itself, which takes memory")
+        }
+        Need::FaultInjection if !Path::new("/proc/self/fail-nth").exists() => {
+            Some("this kernel has no fault injection")
+        }
+        Need::Kprobes if !Path::new("/sys/kernel/tracing/kprobe_events").exists() => {
+            Some("this kernel has no kprobe events")
+        }
+        _ => None,
+    };
+    test.needs.iter().find_map(lacks).map(str::to_owned)
 }
 
 fn end(result: anyhow::Result<()>) -> ExitCode {

@@ -253,7 +253,7 @@ pub(crate) unsafe fn int80(number: u32, arguments: [u32; 6]) -> Result<i64, Errn
 /// As above.
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) unsafe fn int80(_number: u32, _arguments: [u32; 6]) -> Result<i64, Errno> {
-    crate::ktap::skip("64-bit programs can't make 32-bit calls on this architecture")
+    ktap::skip("64-bit programs can't make 32-bit calls on this architecture")
 }
 
 fn anonymous(len: usize) -> NonNull<libc::c_void> {

@@ -2,7 +2,8 @@
 
 //! Loading and unloading modules, and the file that fortune.ko makes.
 
-use crate::{coverage, ktap::is_brief};
+use crate::coverage;
+use ktap::is_brief;
 use nix::{
     errno::Errno,
     fcntl::OFlag,

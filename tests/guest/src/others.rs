@@ -3,7 +3,6 @@
 //! What one user of /proc/fortune can do to the others: nothing.
 
 use crate::{
-    ktap::{amount, figure, skip},
     memory::{Stall, write_from},
     module::{
         CONTROL, KernelLog, Module, assert_cat, by_kernel, cat, echo, is_debug_kernel, open, set,
@@ -11,6 +10,7 @@ use crate::{
     },
     unloading::kernel_memory,
 };
+use ktap::{amount, figure};
 use nix::{
     errno::Errno,
     fcntl::{SpliceFFlags, splice},
@@ -35,12 +35,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-crate::tests!(others:
+ktap::tests!(others, Guest:
     stalled_reader [O1],
     stalled_writer [O1],
     memory_is_charged [O2],
     memory_is_bounded [O2],
-    a_thousand_writers [O2],
+    a_thousand_writers [O2] needs(Stock),
     nothing_is_logged [O3],
 );
 
@@ -257,9 +257,6 @@ fn write_at_once(writers: usize, text: &Text, group: &Group, time: Duration) -> 
 fn a_thousand_writers() {
     const WRITERS: usize = 1000;
     const SIZE: usize = 65536;
-    if is_debug_kernel() {
-        skip("this kernel needs more memory itself, and keeps for a while what is freed");
-    }
     let time = Duration::from_secs(amount(10, 60));
     let _module = Module::load(&format!("pot_size={SIZE}"));
     set("when_full", "evict").unwrap();
@@ -283,7 +280,7 @@ fn a_thousand_writers() {
     };
     assert!(left <= 64, "{left} KiB are left");
     figure(
-        "R15",
+        "S15",
         format!(
             "{WRITERS} writers for {} s: at most {} KiB charged, of {} KiB; {left:+} KiB left after that",
             time.as_secs(),
@@ -346,7 +343,7 @@ fn nothing_is_logged() {
     }
     assert_eq!(log.said(), [""; 0]);
     figure(
-        "R14",
+        "S14",
         format!("16 calls that fail, {times} times each: 0 lines in the log"),
         "each errno 100,000 times on a stock kernel",
     );

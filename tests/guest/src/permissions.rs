@@ -2,10 +2,8 @@
 
 //! Who can open what, and for what.
 
-use crate::{
-    ktap::note,
-    module::{CONTROL, FORTUNE, Module, assert_cat, echo},
-};
+use crate::module::{CONTROL, FORTUNE, Module, assert_cat, echo};
+use ktap::note;
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
@@ -19,7 +17,7 @@ use nix::{
 };
 use std::{fs, path::Path};
 
-crate::tests!(permissions:
+ktap::tests!(permissions, Guest:
     table [F1 C1],
     changing_them [F1],
     without_what_is_not_a_process,

@@ -27,7 +27,7 @@ use std::{
     thread,
 };
 
-crate::tests!(proc_fs:
+ktap::tests!(proc_fs, Guest:
     shortest_module,
     entries,
     names,

@@ -16,7 +16,7 @@ use std::{
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
 };
 
-crate::tests!(reads:
+ktap::tests!(reads, Guest:
     one_fortune_a_draw_in_the_order_stored [R1 R2],
     wrap_at_the_next_draw [R3],
     empty_pot [R8],

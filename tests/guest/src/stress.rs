@@ -3,13 +3,13 @@
 //! The module loaded and unloaded many times, with many files open, and under those who use it.
 
 use crate::{
-    ktap::{amount, figure, progress},
     memory::{Buffer, Stall, read_to, write_from},
     module::{
         CONTROL, FORTUNE, Module, assert_pot, by_kernel, cat, echo, open, pot, set, stats, store,
     },
     unloading::kernel_memory,
 };
+use ktap::{amount, figure, progress};
 use nix::{
     errno::Errno,
     sys::resource::{Resource, setrlimit},
@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-crate::tests!(stress:
+ktap::tests!(stress, Guest, Once:
     loading_and_unloading [U3],
     unloading_under_load [U1 U2],
     fifty_thousand_descriptors [U1 U2],
@@ -55,7 +55,7 @@ fn loading_and_unloading() {
     let grown = kernel_memory() - begun;
     assert!(grown <= by_kernel(64, 512), "{grown} KiB");
     figure(
-        "R6",
+        "S6",
         format!(
             "{cycles} times insmod and rmmod, kernel memory {grown:+} KiB after the first third"
         ),
@@ -157,7 +157,7 @@ fn unloading_under_load() {
         "{seen:?}"
     );
     figure(
-        "R7",
+        "S7",
         format!("{cycles} times insmod and rmmod under {USERS} users, documented errors only"),
         "100 (30 on a debug kernel); in make soak 2,000 (300)",
     );
@@ -182,7 +182,7 @@ fn fifty_thousand_descriptors() {
         assert_eq!(lseek(&file, 0, Whence::SeekSet), Err(Errno::EINVAL));
     }
     figure(
-        "R8",
+        "S8",
         format!("EIO and EINVAL from each of {count} files that were open when the module went"),
         "50,000 on a stock kernel",
     );
@@ -234,7 +234,7 @@ fn stalled_and_killed() {
     }
     module.unload();
     figure(
-        "R9",
+        "S9",
         format!(
             "{} calls of others while a reader and a writer were stalled; both killed, and rmmod ended",
             2 * pairs
@@ -282,7 +282,7 @@ fn every_partial_fault() {
     set("clear", "1").unwrap();
     assert_pot(&[]);
     figure(
-        "R10",
+        "S10",
         format!(
             "{} places in a fortune of 4 KiB where the copy faults",
             (LEN + 2).div_ceil(step)

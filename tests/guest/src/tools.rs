@@ -2,10 +2,8 @@
 
 //! The module as the usual tools show it: what the README's chapter "Looking inside" says.
 
-use crate::{
-    ktap::{note, skip},
-    module::{FORTUNE, Module, echo, open},
-};
+use crate::module::{FORTUNE, Module, echo, open};
+use ktap::note;
 use nix::unistd::read;
 use std::{
     fs,
@@ -15,13 +13,13 @@ use std::{
     process::Command,
 };
 
-crate::tests!(tools:
+ktap::tests!(tools, Guest:
     modules [L1],
     kallsyms [L2],
     fdinfo [L3],
     strace [L4],
-    kprobe [L5],
-    no_kprobe_on_the_callback [L5],
+    kprobe [L5] needs(Kprobes),
+    no_kprobe_on_the_callback [L5] needs(Kprobes),
 );
 
 fn modules() {
@@ -137,9 +135,6 @@ impl Probe {
     ///
     /// The kernel's for a function that can't be probed.
     fn new(function: &str) -> io::Result<Self> {
-        if !tracing("kprobe_events").exists() {
-            skip("this kernel has no kprobe events");
-        }
         fs::write(
             tracing("kprobe_events"),
             format!("p:fortune/probe {function}"),

@@ -2,17 +2,15 @@
 
 //! Many threads at once, and what each of them may see of the others.
 
-use crate::{
-    ktap::{amount, figure, progress},
-    module::{Module, by_kernel, open, pot, set, stat},
-};
+use crate::module::{Module, by_kernel, open, pot, set, stat};
+use ktap::{amount, figure, progress};
 use nix::{sys::uio::pread, unistd::write};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
 
-crate::tests!(torture: whole_fortunes_only [R12 O1]);
+ktap::tests!(torture, Guest, Once: whole_fortunes_only [R12 O1]);
 
 const WRITERS: usize = 4;
 const READERS: usize = 4;
@@ -184,7 +182,7 @@ fn whole_fortunes_only() {
         progress(done.min(calls), calls);
     }
     figure(
-        "R2",
+        "S2",
         format!("{done} calls by 9 threads, 0 violations"),
         "200,000 (50,000 on a debug kernel); in make soak 20,000,000 (2,000,000)",
     );

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 const TRANSCRIPT: &str = include_str!("transcript.txt");
 
-crate::tests!(transcript: article);
+ktap::tests!(transcript, Guest: article);
 
 /// Types the commands and shows what they print.
 pub(crate) fn play() -> ExitCode {

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-crate::tests!(unloading:
+ktap::tests!(unloading, Guest:
     open_descriptors_do_not_hold_it [U1],
     a_stalled_call_does [U1],
     dead_descriptors_answer [U2],

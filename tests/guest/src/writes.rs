@@ -13,7 +13,7 @@ use nix::{
 };
 use std::{fs::OpenOptions, io::IoSlice, os::unix::fs::OpenOptionsExt, process::Command};
 
-crate::tests!(writes:
+ktap::tests!(writes, Guest:
     no_newline [W2 W3],
     one_newline_is_not_part_of_the_fortune [W3],
     empty_fortunes_are_skipped [W5],

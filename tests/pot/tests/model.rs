@@ -13,6 +13,14 @@ use pot::{
 use proptest::{collection::vec, prelude::*};
 use std::collections::VecDeque;
 
+ktap::tests!(pot, Host:
+    behaves_like_the_model,
+    is_taken_apart_like_by_the_machine,
+    file_that_begins_with_a_separator_is_never_split,
+    what_a_pot_reads_as_restores_it,
+    many_fortunes_come_and_go,
+);
+
 type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Option<Box<Block>>>>;
 
 /// How many open files there are.
@@ -315,18 +323,16 @@ fn chunk() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // `make soak` asks for more.
-        cases: std::env::var("CASES").map_or(50_000, |cases| cases.parse().expect("a number")),
+        // For mutants of the pot, some must do.
+        cases: std::env::var("CASES").map_or(ktap::amount(50_000, 1_000_000), |cases| cases.parse().expect("a number")),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
-    #[test]
     fn behaves_like_the_model(size in 0..120usize, ops in vec(op(), 0..60)) {
         run(size, ops)?;
     }
 
-    #[test]
     fn is_taken_apart_like_by_the_machine(chunks in vec(chunk(), 0..8)) {
         let mut machine = Machine::default();
         for chunk in &chunks {
@@ -336,7 +342,6 @@ proptest! {
         prop_assert_eq!(take_apart(&chunks), machine.records);
     }
 
-    #[test]
     fn file_that_begins_with_a_separator_is_never_split(chunks in vec(chunk(), 0..8)) {
         let mut chunks = chunks;
         chunks.insert(0, b"%\n".to_vec());
@@ -346,7 +351,6 @@ proptest! {
         prop_assert_eq!(take_apart(&single), take_apart(&whole));
     }
 
-    #[test]
     fn what_a_pot_reads_as_restores_it(fortunes in vec(vec(prop_oneof![Just(b'\n'), Just(b'%'), Just(b'x')], 1..6), 0..6)) {
         // What can be stored has no line of just `%`.
         let fortunes: Vec<Vec<u8>> = fortunes
@@ -362,7 +366,6 @@ proptest! {
 }
 
 /// Sizes at which the blocks of the index begin, end and are used again.
-#[test]
 fn many_fortunes_come_and_go() {
     let size = 5 * BLOCK_LEN;
     let mut random = 1u32;

@@ -7,6 +7,25 @@ use pot::pot::{
     WhenFull, cost, index_len,
 };
 
+ktap::tests!(pot, Host:
+    draws_in_the_order_stored,
+    wraps_at_the_next_draw,
+    is_full_to_the_byte,
+    goes_on_at_the_first_byte,
+    evicts_as_many_as_it_takes,
+    keeps_what_is_reserved,
+    takes_the_longest,
+    too_little_room_moves_nothing,
+    limits,
+    evicting_for_ever_takes_no_new_blocks,
+    a_lot_stands_while_it_can,
+    shuffle_draws_what_comes_in_this_lap,
+    another_order_starts_a_lap,
+    asks_for_blocks_and_gives_them_back,
+    a_full_index_takes_no_block,
+    index_is_small,
+);
+
 type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Option<Box<Block>>>>;
 
 fn new(size: usize) -> HostPot {
@@ -67,7 +86,6 @@ fn contents(pot: &HostPot) -> String {
     String::from_utf8(contents).unwrap()
 }
 
-#[test]
 fn draws_in_the_order_stored() {
     let mut pot = new(100);
     assert_eq!(draw(&mut pot), None);
@@ -78,7 +96,6 @@ fn draws_in_the_order_stored() {
     }
 }
 
-#[test]
 fn wraps_at_the_next_draw() {
     let mut pot = new(100);
     store(&mut pot, &["one"]).unwrap();
@@ -88,7 +105,6 @@ fn wraps_at_the_next_draw() {
     assert_eq!(draw(&mut pot).unwrap(), "one\n");
 }
 
-#[test]
 fn is_full_to_the_byte() {
     for size in 0..20 {
         for len in 1..20 {
@@ -102,7 +118,6 @@ fn is_full_to_the_byte() {
     }
 }
 
-#[test]
 fn goes_on_at_the_first_byte() {
     for size in 4..20 {
         let mut pot = new(size);
@@ -117,7 +132,6 @@ fn goes_on_at_the_first_byte() {
     }
 }
 
-#[test]
 fn evicts_as_many_as_it_takes() {
     let mut pot = new(12);
     store(&mut pot, &["1", "2", "3", "4", "5", "6"]).unwrap();
@@ -138,7 +152,6 @@ fn evicts_as_many_as_it_takes() {
     assert_eq!(pot.stats().evictions, 3);
 }
 
-#[test]
 fn keeps_what_is_reserved() {
     let mut pot = new(10);
     store(&mut pot, &["one"]).unwrap();
@@ -162,14 +175,12 @@ fn keeps_what_is_reserved() {
     assert_eq!((pot.stats().used, pot.stats().reserved), (10, 0));
 }
 
-#[test]
 fn takes_the_longest() {
     let mut pot = new(MAX_FORTUNE + 1);
     store(&mut pot, &[&"x".repeat(MAX_FORTUNE)]).unwrap();
     assert_eq!(draw(&mut pot).unwrap().len(), MAX_FORTUNE + 1);
 }
 
-#[test]
 fn too_little_room_moves_nothing() {
     for order in [Order::Sequential, Order::Random, Order::Shuffle] {
         let mut pot = new(100);
@@ -184,12 +195,10 @@ fn too_little_room_moves_nothing() {
     }
 }
 
-#[test]
 fn limits() {
     assert_eq!((MAX_POT, MAX_FORTUNE), (67_108_864, 65_536));
 }
 
-#[test]
 fn evicting_for_ever_takes_no_new_blocks() {
     let mut pot = new(2 * 3 * BLOCK_LEN);
     pot.set_when_full(WhenFull::Evict);
@@ -215,7 +224,6 @@ fn evicting_for_ever_takes_no_new_blocks() {
     assert!((4..=5).contains(&added), "{added}");
 }
 
-#[test]
 fn a_lot_stands_while_it_can() {
     let mut pot = new(100);
     store(&mut pot, &["first", "second", "third"]).unwrap();
@@ -240,7 +248,6 @@ fn a_lot_stands_while_it_can() {
     }
 }
 
-#[test]
 fn shuffle_draws_what_comes_in_this_lap() {
     let mut pot = new(100);
     pot.set_order(Order::Shuffle);
@@ -258,7 +265,6 @@ fn shuffle_draws_what_comes_in_this_lap() {
     assert_eq!(lap.concat(), "1\n2\n3\n4\n");
 }
 
-#[test]
 fn another_order_starts_a_lap() {
     let mut pot = new(100);
     store(&mut pot, &["1", "2", "3"]).unwrap();
@@ -270,7 +276,6 @@ fn another_order_starts_a_lap() {
     assert_eq!(draw(&mut pot).unwrap(), "1\n");
 }
 
-#[test]
 fn asks_for_blocks_and_gives_them_back() {
     let size = 4 * BLOCK_LEN;
     let mut pot = new(size);
@@ -330,7 +335,6 @@ fn store_counting(pot: &mut HostPot, text: &[u8], blocks: &mut usize) -> bool {
     *blocks > before
 }
 
-#[test]
 fn a_full_index_takes_no_block() {
     let mut pot = new(100);
     for _ in 0..index_len(100) {
@@ -349,7 +353,6 @@ fn a_full_index_takes_no_block() {
     assert!(pot.surplus().is_none());
 }
 
-#[test]
 fn index_is_small() {
     assert_eq!(size_of::<Entry>(), 12);
     assert!(size_of::<Block>() <= 4096);

@@ -1,68 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the tests, on the host and on each kernel, and sums up.
-//!
-//! What ends without its result has failed, and so has a kernel that complained while its tests
-//! passed.
+//! What runs on the host: the tests there, what runs all tests and sums up, and the comparison with C.
 
 mod coverage;
+mod host;
+mod kernel;
 mod report;
 
-use anyhow::{Context, Result};
+#[path = "../../bench/bench.rs"]
+mod bench;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use report::{Outcome, Report};
+use kernel::Kernel;
+use ktap::{Declaration, Need, Outcome, Place, chosen};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use report::Report;
 use std::{
-    collections::HashMap,
-    env,
-    ffi::OsString,
     fs,
     io::{self, BufRead, BufReader, Read},
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-/// Runs the tests. `scripts/test` calls this in the Debian root.
 #[derive(Parser)]
-struct Options {
-    /// A kernel to test on: its name, and the directory that `scripts/kernel` made
-    #[arg(long, value_names = ["NAME", "DIR"], num_args = 2, required = true)]
-    kernel: Vec<String>,
+enum Verb {
+    /// Run tests, on the host and on each kernel, and sum up: `scripts/test` calls this
+    Tests(Options),
+    /// Run those of the host here, or list them
+    Host {
+        #[command(flatten)]
+        kernels: Kernels,
 
-    /// What a test that `scripts/test` has run itself reports
-    #[arg(long, value_name = "FILE")]
-    done: Vec<PathBuf>,
+        /// `list`, `test` or `soak`, and which
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Compare with C: `scripts/bench` calls this in the Debian root
+    Bench(bench::Options),
+}
+
+#[derive(clap::Args)]
+struct Kernels {
+    /// A kernel to test on: its name, and the directory that `scripts/kernel` made
+    #[arg(long, value_names = ["NAME", "DIR"], num_args = 2)]
+    kernel: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct Options {
+    #[command(flatten)]
+    kernels: Kernels,
+
+    /// The Debian root in which the tests of the host run
+    #[arg(long)]
+    root: PathBuf,
 
     /// Do all tests to their full amounts, until Ctrl-C
     #[arg(long)]
     soak: bool,
 
-    /// Ctrl-C was pressed before: only sum up
-    #[arg(long)]
-    interrupted: bool,
-
     /// Only these: the tests of a group, such as `reads`, those whose names begin so, such as `pot.wraps`, or those
     /// that show a sentence of the README, such as `R3`
     pattern: Vec<String>,
 }
-
-/// The tests that run on the host: packages of tests/Cargo.toml. All others run in a guest.
-const HOST: &[&str] = &[
-    "bench", "boot", "controls", "mutants", "native", "own_boot", "pot", "rejected", "run",
-    "signed",
-];
-
-/// The kernel on which instructions are counted.
-const COUNTED: &str = "debian-7.2";
-
-/// Those of them that take a kernel which checks itself.
-const DEBUG: &[&str] = &["controls", "mutants", "signed"];
 
 /// Ctrl-C was pressed.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -71,299 +83,257 @@ fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// The modules that only the tests need.
-const MODULES: &[&str] = &["proc_fs_test.ko", "hello.ko", "legacy.ko"];
-
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let mut report = Report::default();
-    INTERRUPTED.store(options.interrupted, Ordering::Relaxed);
-    if options.soak {
-        // What was done until then is summed up.
-        ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
-            .expect("a handler for Ctrl-C");
-    }
-    if let Err(error) = run(&options, &mut report) {
-        report.add("", vec![Outcome::failed("run", format!("{error:#}"))]);
-    }
-    report.sum_up()
-}
-
-/// The groups of tests that `scripts/test` runs itself.
-fn scripts() -> Result<Vec<String>> {
-    let mut scripts = Vec::new();
-    for group in fs::read_dir("tests").context("tests")? {
-        let group = group?;
-        if group.path().join("test").exists() {
-            scripts.push(group.file_name().to_string_lossy().into_owned());
+    match Verb::parse() {
+        Verb::Tests(options) => tests(&options),
+        Verb::Host { kernels, words } => {
+            kernel::have(Kernel::of(&kernels.kernel));
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let end = ktap::program(words[0], &words[1..], host::tests(), kernel::lacks);
+            end.unwrap_or_else(|| {
+                eprintln!("run host: no verb '{}'", words[0]);
+                ExitCode::from(2)
+            })
         }
+        Verb::Bench(options) => match bench::run(&options) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("bench: {error:#}");
+                ExitCode::from(2)
+            }
+        },
     }
-    scripts.sort();
-    Ok(scripts)
 }
 
-/// Whether a pattern means tests of a group.
-fn is_in(pattern: &str, group: &str) -> bool {
-    pattern.split('.').next() == Some(group)
+fn tests(options: &Options) -> ExitCode {
+    // What was done until then is summed up.
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+        .expect("a handler for Ctrl-C");
+    let mut report = Report::default();
+    if let Err(error) = run(options, &mut report) {
+        report.add("host", vec![Outcome::failed("run", &format!("{error:#}"))]);
+    }
+    let end = report.sum_up();
+    if interrupted() && !options.soak {
+        return ExitCode::from(130);
+    }
+    end
+}
+
+/// All tests that there are: those of the host, and those of a guest.
+fn declared() -> Result<Vec<Declaration>> {
+    let mut tests: Vec<_> = host::tests()
+        .into_iter()
+        .map(|test| test.declaration)
+        .collect();
+    let guest = Command::new("build/bin/guest")
+        .arg("list")
+        .output()
+        .context("build/bin/guest")?;
+    for line in String::from_utf8(guest.stdout)?.lines() {
+        tests.push(line.parse().map_err(|error| anyhow!("guest: {error}"))?);
+    }
+    ensure!(guest.status.success(), "guest list: {}", guest.status);
+    Ok(tests)
 }
 
 /// Leaves the results that there are, and says that others are missing.
 fn interrupt(outcomes: &mut Vec<Outcome>) {
     outcomes.retain(Outcome::is_of_a_test);
-    outcomes.push(Outcome::skipped(
-        "interrupted",
-        "what comes after that".to_owned(),
-    ));
+    outcomes.push(Outcome::skipped("interrupted", "what comes after that"));
 }
 
 fn run(options: &Options, report: &mut Report) -> Result<()> {
     let all = options.pattern.is_empty();
-    let scripts = scripts()?;
-    let (host, guest): (Vec<&str>, Vec<&str>) = options
-        .pattern
-        .iter()
-        .map(String::as_str)
-        .filter(|pattern| !scripts.iter().any(|group| is_in(pattern, group)))
-        .partition(|pattern| HOST.iter().any(|group| is_in(pattern, group)));
+    let patterns: Vec<&str> = options.pattern.iter().map(String::as_str).collect();
+    let kernels = Kernel::of(&options.kernels.kernel);
+    let tests = declared()?;
+    for &pattern in &patterns {
+        let is_there = !chosen(tests.clone(), &[pattern], |test| test).is_empty();
+        ensure!(
+            is_there,
+            "no test is named {pattern}, or shows a sentence of that id"
+        );
+    }
+    let tests = chosen(tests, &patterns, |test| test);
 
-    for file in &options.done {
-        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let mut outcomes = report::ktap(&text);
-        if interrupted() {
-            interrupt(&mut outcomes);
-        }
-        report.add("host", outcomes);
-    }
-    if all && options.done.is_empty() {
-        let skipped = |group: &String| {
-            Outcome::skipped(group, "only in make soak, or by its name".to_owned())
+    // What is not done, with the reason.
+    let (tests, skipped): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| {
+        let soak = options.soak || !test.needs.contains(&Need::Soak);
+        soak && (options.soak || !all || !test.needs.contains(&Need::Asked))
+    });
+    let skipped = skipped.iter().map(|test| {
+        let reason = match test.needs.contains(&Need::Soak) {
+            true => "only in make soak",
+            false => "only in make soak, or by its name",
         };
-        report.add("host", scripts.iter().map(skipped).collect());
+        Outcome::skipped(&test.name, reason)
+    });
+    report.add("host", skipped.collect());
+
+    // What is done outside of the root has it to itself: it makes roots.
+    for place in [&[Place::Machine][..], &[Place::Host, Place::Boot]] {
+        let of_place = tests.iter().filter(|test| place.contains(&test.place));
+        host_tests(options, &kernels, of_place, report)?;
     }
-    for group in HOST {
-        let of_group: Vec<&str> = host
-            .iter()
-            .copied()
-            .filter(|pattern| is_in(pattern, group))
-            .collect();
-        if (all || !of_group.is_empty()) && !interrupted() {
-            report.add("host", host_tests(group, &of_group, options)?);
+
+    let first = kernels.iter().find(|kernel| !kernel.is_debug());
+    let first = first.map(|kernel| &kernel.name);
+    for kernel in &kernels {
+        // What is not of the contract takes longer, and has to be seen once.
+        let verb = match options.soak {
+            true => "soak",
+            false if all && !kernel.is_debug() && first != Some(&kernel.name) => "contract",
+            false => "test",
+        };
+        let of_guests = tests.iter().filter(|test| {
+            test.place == Place::Guest && (verb != "contract" || !test.needs.contains(&Need::Once))
+        });
+        let names: Vec<&str> = of_guests.map(|test| test.name.as_str()).collect();
+        if !names.is_empty() && !interrupted() {
+            report.add(&kernel.name, guest_tests(kernel, &names, verb, all)?);
         }
     }
-    let first = options
-        .kernel
-        .chunks_exact(2)
-        .find(|kernel| !is_debug(kernel));
-    if all || !guest.is_empty() {
-        for kernel in options.kernel.chunks_exact(2) {
-            // What is not of the contract takes longer, and has to be seen once.
-            let verb = match options.soak {
-                true => "soak",
-                false if all && !is_debug(kernel) && first != Some(kernel) => "contract",
-                false => "test",
-            };
-            if !interrupted() {
-                report.add(&kernel[0], guest_tests(kernel, &guest, verb)?);
-            }
-        }
-    }
+
     if all && !interrupted() {
         if first.is_some() {
             report.contract(&fs::read_to_string("README.md").context("README.md")?);
         } else {
             let reason = "no stock kernel, which shows all of it, is in KERNELS";
-            report.add(
-                "host",
-                vec![Outcome::skipped("contract", reason.to_owned())],
-            );
+            report.add("host", vec![Outcome::skipped("contract", reason)]);
         }
     }
     Ok(())
 }
 
-/// The words that start a guest on a kernel, with the tests in it.
-fn boot(kernel: &[String]) -> Result<Vec<String>> {
-    let module = format!("build/{}/fortune.ko", kernel[0]);
-    let architecture = fs::read_to_string(Path::new(&kernel[1]).join("arch"))?;
-    let tests = format!(
-        "{}/build/bin/guest-{}:/usr/bin/guest",
-        env::current_dir()?.display(),
-        architecture.trim_end()
-    );
-    let words = [
-        "build/bin/boot",
-        "--kernel-dir",
-        &kernel[1],
-        "--module",
-        &module,
-        "--file",
-        &tests,
-    ];
-    Ok(words.map(str::to_owned).to_vec())
-}
+/// How many groups of tests run on the host at once: they wait for guests most of the time.
+const AT_ONCE: usize = 2;
 
-/// Whether a kernel checks itself.
-fn is_debug(kernel: &[String]) -> bool {
-    kernel[0].starts_with("debug-")
-}
-
-/// Where Kbuild has built the modules for a kernel.
-fn modules(kernel: &[String]) -> Result<PathBuf> {
-    Ok(env::current_dir()?.join("build").join(&kernel[0]))
-}
-
-/// The build directory of a kernel, where its package has it.
-fn headers(kernel: &[String]) -> Result<PathBuf> {
-    let release = fs::read_to_string(Path::new(&kernel[1]).join("release"))?;
-    Ok(Path::new("/usr/src").join(format!("linux-headers-{}", release.trim_end())))
-}
-
-/// Whether modules for a kernel can be built in the Debian root that this runs in: `scripts/test` shows the headers of
-/// those here.
-fn is_built_here(kernel: &[String]) -> bool {
-    headers(kernel).is_ok_and(|headers| headers.join(".config").exists())
-}
-
-/// What tests on the host are told of a kernel: how to start a guest, where its modules are, and its build directory.
-fn variables(which: &str, kernel: &[String]) -> Result<[(String, OsString); 3]> {
-    Ok([
-        (format!("BOOT{which}"), boot(kernel)?.join(" ").into()),
-        (format!("BUILD{which}"), modules(kernel)?.into()),
-        (format!("HEADERS{which}"), headers(kernel)?.into()),
-    ])
-}
-
-/// Runs the tests of a package on the host.
-fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec<Outcome>> {
-    let kernels = &options.kernel;
-    let debug = kernels.chunks_exact(2).find(|kernel| is_debug(kernel));
-    if DEBUG.contains(&package) && debug.is_none() {
-        let reason = "no kernel that checks itself is in KERNELS";
-        return Ok(vec![Outcome::skipped(package, reason.to_owned())]);
+/// Runs tests on the host, each group by a process.
+fn host_tests<'a>(
+    options: &Options,
+    kernels: &[Kernel],
+    tests: impl Iterator<Item = &'a Declaration>,
+    report: &mut Report,
+) -> Result<()> {
+    let mut groups: Vec<Vec<&Declaration>> = Vec::new();
+    for test in tests {
+        match groups
+            .iter_mut()
+            .find(|group| group[0].group() == test.group())
+        {
+            Some(group) => group.push(test),
+            None => groups.push(vec![test]),
+        }
     }
-    // What runs on the host builds modules, and those of the first kernel are looked at. What is native is that of a
-    // header package.
-    let mut here = kernels
-        .chunks_exact(2)
-        .filter(|kernel| is_built_here(kernel));
-    let kernel = match package {
-        "bench" => here.find(|kernel| kernel[0] == COUNTED),
-        "native" => here.find(|kernel| !is_debug(kernel)),
-        _ => here.next(),
-    };
-    let Some(kernel) = kernel else {
-        let reason = match package {
-            "bench" => format!("{COUNTED}, on which instructions are counted, is not in KERNELS"),
-            "native" => {
-                "no stock kernel of Debian trixie, of this machine's architecture, is in KERNELS"
-                    .to_owned()
-            }
-            _ => "no kernel of Debian trixie, of this machine's architecture, is in KERNELS"
-                .to_owned(),
-        };
-        return Ok(vec![Outcome::skipped(package, reason)]);
-    };
-    // What a pattern says of the group has been seen to; libtest runs all without one.
-    let names = patterns
+    let at_once = if groups
         .iter()
-        .map(|pattern| pattern.split_once('.').map(|(_, name)| name));
-    let filters: Vec<&str> = names.collect::<Option<_>>().unwrap_or_default();
-    let mut cargo = Command::new("cargo");
-    cargo
-        .args(["test", "--quiet", "--release", "--locked", "--no-fail-fast"])
-        .args(["--manifest-path", "tests/Cargo.toml", "--package", package])
-        // libtest has a format of its own for machines, but not in this rustc.
-        .args(["--", "--format", "pretty", "--show-output"])
-        .args(options.soak.then_some("--include-ignored"))
-        .args(filters)
-        .envs(variables("", kernel)?)
-        .envs(
-            debug
-                .map(|kernel| variables("_DEBUG", kernel))
-                .transpose()?
-                .unwrap_or_default(),
-        )
-        .env("VERB", if options.soak { "soak" } else { "test" })
-        .env("CASES", if options.soak { "1000000" } else { "50000" })
-        .stderr(Stdio::inherit());
-    let output = finish(&mut cargo).context("cargo")?;
-    let text = output.stdout;
+        .flatten()
+        .any(|test| test.place == Place::Machine)
+    {
+        1
+    } else {
+        AT_ONCE
+    };
+    let groups = Mutex::new(groups.into_iter());
+    let (done, all_done) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            let (done, groups) = (done.clone(), &groups);
+            scope.spawn(move || {
+                while let Some(group) = { groups.lock().expect("nobody panics with it").next() } {
+                    if interrupted() {
+                        break;
+                    }
+                    let outcomes = host_group(options, kernels, &group);
+                    if done.send(outcomes).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(done);
+        for outcomes in all_done {
+            report.add("host", outcomes?);
+        }
+        Ok(())
+    })
+}
 
-    let messages = messages(&text);
-    let mut outcomes = Vec::new();
-    // Also one that is not asked for: libtest finds names by any part of them.
-    let mut failed = false;
-    for line in text.lines() {
-        let Some((name, result)) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.split_once(" ... "))
-        else {
-            continue;
-        };
-        failed |= result == "FAILED";
-        let full = format!("{package}.{}", name.rsplit("::").next().unwrap_or(name));
-        if !patterns.is_empty() && !patterns.iter().any(|pattern| full.starts_with(pattern)) {
-            continue;
+/// Runs a group of tests on the host.
+fn host_group(
+    options: &Options,
+    kernels: &[Kernel],
+    group: &[&Declaration],
+) -> Result<Vec<Outcome>> {
+    let program = kernel::top().join("build/bin/run");
+    let mut command = if group[0].place == Place::Machine {
+        eprintln!("tests of the group {} ...", group[0].group());
+        Command::new(program)
+    } else {
+        // Modules are built for some on the way. Another architecture's would lie over them.
+        let root = fs::canonicalize(&options.root)?;
+        let here = kernels
+            .iter()
+            .filter(|kernel| fs::canonicalize(kernel.dir.join("root")).is_ok_and(|of| of == root));
+        let mut enter = Command::new("scripts/enter");
+        for kernel in here {
+            enter.arg("--headers").arg(&kernel.dir);
         }
-        let said = messages.get(name).cloned().unwrap_or_default();
-        outcomes.push(match result {
-            "ok" => Outcome::passed(&full, said),
-            "FAILED" => Outcome::failed(&full, said),
-            other => Outcome::skipped(&full, other.to_owned()),
-        });
+        enter.arg("--host").arg(program);
+        enter
+    };
+    command.arg("host");
+    for kernel in kernels {
+        command.args(["--kernel", &kernel.name]).arg(&kernel.dir);
     }
-    match output.status {
-        None => outcomes.push(Outcome::skipped(package, "interrupted".to_owned())),
-        Some(status) if outcomes.is_empty() || (!status.success() && !failed) => {
-            let why = format!("cargo test ended with {status}, and not all results");
-            outcomes.push(Outcome::failed(package, why));
-        }
-        Some(_) => {}
+    command
+        .args(["--", if options.soak { "soak" } else { "test" }])
+        .args(group.iter().map(|test| &test.name))
+        .stdin(Stdio::null());
+    let output = finish(&mut command).context("tests of the host")?;
+    let mut outcomes = ktap::read(&output.stdout);
+    if output.status.is_none() {
+        interrupt(&mut outcomes);
     }
     Ok(outcomes)
 }
 
-/// What the tests have printed, by their names.
-fn messages(text: &str) -> HashMap<&str, String> {
-    text.split("\n---- ")
-        .skip(1)
-        .filter_map(|part| part.split_once(" stdout ----\n"))
-        .map(|(name, message)| {
-            let end = message.find("\n\n\n").unwrap_or(message.len());
-            (name, message[..end].trim().to_owned())
-        })
-        .collect()
-}
-
 /// Runs the tests that talk to the kernel, in one guest.
-fn guest_tests(kernel: &[String], patterns: &[&str], verb: &str) -> Result<Vec<Outcome>> {
-    let words = boot(kernel)?;
-    let modules = modules(kernel)?;
-    let files = MODULES
-        .iter()
-        .flat_map(|name| [PathBuf::from("--file"), modules.join(name)]);
-    let mut command = Command::new(&words[0]);
+fn guest_tests(kernel: &Kernel, names: &[&str], verb: &str, all: bool) -> Result<Vec<Outcome>> {
+    let boot = kernel.boot();
+    let mut command = Command::new("scripts/enter");
     command
-        .args(&words[1..])
-        .args(files)
+        .arg("--host")
+        .arg(boot.get_program())
+        .args(boot.get_args());
+    for file in fs::read_dir(kernel.build())? {
+        let module = file?.path();
+        if module.extension().is_some_and(|ko| ko == "ko") && !module.ends_with("fortune.ko") {
+            command.arg("--file").arg(module);
+        }
+    }
+    command
         .args(["--timeout", if verb == "soak" { "0" } else { "900" }])
         .args(["--", "guest", verb])
-        .args(patterns)
+        .args(names)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     let output = finish(&mut command).context("boot")?;
-    let mut outcomes = report::ktap(&output.stdout);
+    let mut outcomes = ktap::read(&output.stdout);
     let Some(status) = output.status else {
         interrupt(&mut outcomes);
         return Ok(outcomes);
     };
-    if let (true, Some(covered)) = (patterns.is_empty(), coverage::covered(&output.stdout)) {
-        outcomes.push(coverage::outcome(&modules.join("fortune.ko"), &covered)?);
+    if let (true, Some(covered)) = (all, coverage::covered(&output.stdout)) {
+        let module = kernel.build().join("fortune.ko");
+        outcomes.push(coverage::outcome(&module, &covered)?);
     }
     // 0 and 1 are the tests' own. Whatever else is the harness's verdict on the kernel.
     outcomes.push(match status.code() {
-        Some(0 | 1) => Outcome::passed("kernel.does_not_complain", String::new()),
-        _ => Outcome::failed("kernel.does_not_complain", output.stderr),
+        Some(0 | 1) => Outcome::passed("kernel.does_not_complain", ""),
+        _ => Outcome::failed("kernel.does_not_complain", &output.stderr),
     });
     Ok(outcomes)
 }
@@ -389,7 +359,9 @@ fn finish(command: &mut Command) -> io::Result<Finished> {
             break Some(status);
         }
         if interrupted() {
-            child.kill()?;
+            // Scripts end what they have started.
+            let group = Pid::from_raw(child.id().try_into().map_err(io::Error::other)?);
+            killpg(group, Signal::SIGTERM)?;
             child.wait()?;
             break None;
         }

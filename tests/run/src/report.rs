@@ -1,125 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results: reading them, and summing them up for a person.
+//! Sums results up for a person.
 
+use ktap::{Ended, Outcome};
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::ExitCode,
     time::Instant,
 };
-
-/// How the line begins by which a test says what it has measured.
-const FIGURE: &str = "figure: ";
-
-/// How the line begins by which the guest says how long a test took.
-const SECONDS: &str = "seconds: ";
-
-/// How a test ended.
-pub(crate) struct Outcome {
-    /// `group.what_it_shows`
-    name: String,
-    result: Result,
-    /// How long it took in a guest.
-    seconds: f32,
-}
-
-enum Result {
-    /// With what it has to show.
-    Passed(String),
-    /// With what it said.
-    Failed(String),
-    /// With the reason.
-    Skipped(String),
-}
-
-impl Outcome {
-    pub(crate) fn passed(name: &str, shown: String) -> Self {
-        Self {
-            name: name.to_owned(),
-            result: Result::Passed(shown),
-            seconds: 0.,
-        }
-    }
-
-    pub(crate) fn failed(name: &str, message: String) -> Self {
-        Self {
-            name: name.to_owned(),
-            result: Result::Failed(message),
-            seconds: 0.,
-        }
-    }
-
-    pub(crate) fn skipped(name: &str, reason: String) -> Self {
-        Self {
-            name: name.to_owned(),
-            result: Result::Skipped(reason),
-            seconds: 0.,
-        }
-    }
-
-    /// Not one that says that tests are missing.
-    pub(crate) fn is_of_a_test(&self) -> bool {
-        self.name.contains('.')
-    }
-}
-
-/// Reads KTAP (Documentation/dev-tools/ktap.rst), the part of it that the guest's tests use.
-///
-/// No plan, a plan of no tests, and each planned test without a result are failures.
-pub(crate) fn ktap(text: &str) -> Vec<Outcome> {
-    let mut planned = None;
-    let (mut said, mut seconds) = (String::new(), 0.);
-    let mut outcomes = Vec::new();
-    for line in text.lines() {
-        let (passed, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
-            (Some(rest), _) => (true, rest),
-            (_, Some(rest)) => (false, rest),
-            _ => {
-                if let Some(count) = line.strip_prefix("1..") {
-                    planned = count.parse::<usize>().ok();
-                }
-                match line.strip_prefix("# ") {
-                    Some(message) if message.starts_with(SECONDS) => {
-                        seconds = message[SECONDS.len()..].parse().unwrap_or_default();
-                    }
-                    Some(message) => said += &format!("{message}\n"),
-                    None => {}
-                }
-                continue;
-            }
-        };
-        let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
-        let message = std::mem::take(&mut said);
-        let outcome = match name.split_once(" # SKIP ") {
-            Some((name, reason)) => Outcome::skipped(name, reason.to_owned()),
-            None if passed => Outcome::passed(name, message),
-            None => Outcome::failed(name, message),
-        };
-        outcomes.push(Outcome {
-            seconds: std::mem::take(&mut seconds),
-            ..outcome
-        });
-    }
-    match planned {
-        None => outcomes.push(Outcome::failed(
-            "plan",
-            "the tests have not begun".to_owned(),
-        )),
-        Some(0) => outcomes.push(Outcome::failed("plan", "no test is named so".to_owned())),
-        Some(planned) if outcomes.len() < planned => {
-            let last = outcomes.last().map_or("the plan", |outcome| &outcome.name);
-            let message = format!(
-                "{} of {planned} results, the last after {last}",
-                outcomes.len()
-            );
-            for _ in outcomes.len()..planned {
-                outcomes.push(Outcome::failed("missing", message.clone()));
-            }
-        }
-        Some(_) => {}
-    }
-    outcomes
-}
 
 /// How many tests of a group have passed in a place, of how many that were not skipped, and how long they took there.
 #[derive(Clone, Copy, Default)]
@@ -186,6 +74,9 @@ impl Default for Report {
 impl Report {
     /// Adds results from `place`, the host or a kernel, and prints a line, and more for what has not passed.
     pub(crate) fn add(&mut self, place: &str, outcomes: Vec<Outcome>) {
+        if outcomes.is_empty() {
+            return;
+        }
         let mut groups = BTreeSet::new();
         let mut sum = Cell::default();
         for outcome in outcomes {
@@ -194,35 +85,32 @@ impl Report {
             let cells = self.cells.entry(group.to_owned()).or_default();
             let cell = cells.entry(place.to_owned()).or_default();
             cell.seconds += outcome.seconds;
-            if !matches!(outcome.result, Result::Skipped(_)) {
+            if !matches!(outcome.ended, Ended::Skipped(_)) {
                 cell.all += 1;
                 sum.all += 1;
             }
-            match outcome.result {
-                Result::Passed(shown) => {
+            match outcome.ended {
+                Ended::Passed(shown) => {
                     cell.passed += 1;
                     sum.passed += 1;
                     self.passed += 1;
                     self.sentences.extend(sentences(&outcome.name));
-                    let (figures, shown): (Vec<&str>, Vec<&str>) =
-                        shown.lines().partition(|line| line.starts_with(FIGURE));
-                    for figure in figures {
-                        let figure = &figure[FIGURE.len()..];
-                        self.figures.push(format!("{place:<16} {figure}"));
-                    }
+                    let figures = outcome.figures.iter();
+                    self.figures
+                        .extend(figures.map(|figure| format!("{place:<16} {figure}")));
                     if !shown.is_empty() {
                         println!("{place:<16} {}", outcome.name);
-                        shown.iter().for_each(|line| println!("        | {line}"));
+                        shown.lines().for_each(|line| println!("        | {line}"));
                     }
                 }
-                Result::Failed(message) => {
+                Ended::Failed(message) => {
                     println!("FAILED  {place}: {}", outcome.name);
                     for line in message.lines() {
                         println!("        | {line}");
                     }
                     self.failed.push(format!("{place}: {}", outcome.name));
                 }
-                Result::Skipped(reason) => {
+                Ended::Skipped(reason) => {
                     println!("SKIPPED {place}: {}: {reason}", outcome.name);
                     self.skipped += 1;
                 }
@@ -260,10 +148,10 @@ impl Report {
         self.add(
             "host",
             vec![if odd.is_empty() && shown > 0 {
-                Outcome::passed(name, String::new())
+                Outcome::passed(name, "")
             } else {
                 let message = format!("in the README or shown, but not both: {}", odd.join(" "));
-                Outcome::failed(name, message)
+                Outcome::failed(name, &message)
             }],
         );
     }
@@ -327,42 +215,62 @@ impl Report {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Result, ktap, sentences};
+pub(crate) mod tests {
+    use super::sentences;
+    use ktap::{Declaration, Ended, chosen, read};
 
-    fn read(text: &str) -> Vec<String> {
-        ktap(text)
-            .into_iter()
-            .map(|outcome| match outcome.result {
-                Result::Passed(shown) => format!("+{}{shown}", outcome.name),
-                Result::Failed(message) => format!("-{}: {}", outcome.name, message.trim_end()),
-                Result::Skipped(reason) => format!("?{}: {reason}", outcome.name),
+    ktap::tests!(run, Host:
+        reads_results,
+        finds_sentences,
+        what_is_missing_has_failed,
+        chooses,
+    );
+
+    fn results(text: &str) -> Vec<String> {
+        let outcomes = read(text).into_iter();
+        outcomes
+            .map(|outcome| match outcome.ended {
+                Ended::Passed(shown) => format!("+{}{shown}", outcome.name),
+                Ended::Failed(message) => format!("-{}: {}", outcome.name, message.trim_end()),
+                Ended::Skipped(reason) => format!("?{}: {reason}", outcome.name),
             })
             .collect()
     }
 
-    #[test]
     fn reads_results() {
         let text = "KTAP version 1\n1..3\nok 1 a.b\n# said\nnot ok 2 a.c\nok 3 a.d # SKIP no KVM\n";
-        assert_eq!(read(text), ["+a.b", "-a.c: said", "?a.d: no KVM"]);
+        assert_eq!(results(text), ["+a.b", "-a.c: said", "?a.d: no KVM"]);
     }
 
-    #[test]
     fn finds_sentences() {
         let text = "- [R3] As `[x]`, [R] or [1]. [W10][a](b) [R300] [R4";
         assert_eq!(sentences(text).collect::<Vec<_>>(), ["R3", "W10", "R4"]);
     }
 
-    #[test]
     fn what_is_missing_has_failed() {
-        assert_eq!(read(""), ["-plan: the tests have not begun"]);
+        assert_eq!(results(""), ["-plan: the tests have not begun"]);
         assert_eq!(
-            read("KTAP version 1\n1..0\n"),
+            results("KTAP version 1\n1..0\n"),
             ["-plan: no test is named so"]
         );
-        let results = read("KTAP version 1\n1..3\nok 1 a.b\n");
+        let results = results("KTAP version 1\n1..3\nok 1 a.b\n");
         assert_eq!(results.len(), 3);
         assert!(results[1].starts_with("-missing: 1 of 3 results, the last after a.b"));
+    }
+
+    fn chooses() {
+        let lines = ["Host ab.c +Soak R1", "Guest ab.cd R1 R2", "Guest a.b"];
+        let choose = |patterns: &[&str]| {
+            let tests: Vec<Declaration> = lines.iter().map(|line| line.parse().unwrap()).collect();
+            let chosen = chosen(tests, patterns, |test| test).into_iter();
+            chosen.map(|test| test.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(choose(&[]), lines);
+        assert_eq!(choose(&["ab"]), lines[..2]);
+        assert_eq!(choose(&["ab."]), lines[..2]);
+        // The whole name of one, though another begins so.
+        assert_eq!(choose(&["ab.c"]), lines[..1]);
+        assert_eq!(choose(&["R2", "a"]), lines[1..]);
+        assert!(choose(&["a.x"]).is_empty());
     }
 }

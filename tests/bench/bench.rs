@@ -5,32 +5,28 @@
 //! The instructions of a call are counted in a guest whose clock is that count; they are the same in each boot.
 //! Everything else is measured by time, side by side in one boot, several times.
 
-mod plot;
 mod profile;
 
+use crate::kernel::{Kernel, kernel};
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::Args;
+use ktap::{Need, note};
 use profile::Profile;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Command, ExitCode, Stdio},
+    process::{Command, Stdio},
     time::Instant,
 };
 
-/// `make bench` calls this in the Debian root.
-#[derive(Parser)]
-struct Options {
-    /// The words that start a guest
-    #[arg(long, env = "BOOT")]
-    boot: String,
-
-    /// Where Kbuild has built the modules
-    #[arg(long, env = "BUILD")]
-    build: PathBuf,
+/// What is to be compared, and how.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The kernel to do it on: its name, and the directory that `scripts/kernel` made
+    #[arg(long, value_names = ["NAME", "DIR"], num_args = 2, required = true)]
+    kernel: Vec<String>,
 
     /// Another file for the guest, as `boot` takes it
     #[arg(long, value_name = "FILE[:PLACE]")]
@@ -64,13 +60,13 @@ struct Row {
 /// The rows of instructions: id, what is called, how many system calls that is, and the ratio that is not to be exceeded;
 /// where that is not [`TARGET`], a little more than what was reached.
 const OPS: &[(&str, &str, usize, f64)] = &[
-    ("P1", "read at end of file", 1, 1.25),
-    ("P2", "pread that draws 64 bytes", 1, 1.08),
-    ("P3", "write of 64 bytes", 1, TARGET),
-    ("P4", "write of 4096 bytes", 1, TARGET),
-    ("P5.open", "open, close", 2, 1.15),
-    ("P5.cat", "open, read, read, close", 4, 1.13),
-    ("P6", "write of 64 bytes into a full pot", 1, TARGET),
+    ("B1", "read at end of file", 1, 1.25),
+    ("B2", "pread that draws 64 bytes", 1, 1.08),
+    ("B3", "write of 64 bytes", 1, TARGET),
+    ("B4", "write of 4096 bytes", 1, TARGET),
+    ("B5.open", "open, close", 2, 1.15),
+    ("B5.cat", "open, read, read, close", 4, 1.13),
+    ("B6", "write of 64 bytes into a full pot", 1, TARGET),
 ];
 
 /// How much more than the twin's a call should cost at most, both without what an empty file costs.
@@ -87,24 +83,34 @@ struct Count {
     of: u32,
 }
 
-fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("bench: {error:#}");
-            ExitCode::from(2)
-        }
+ktap::tests!(bench, Boot, Counted: instructions_of_a_call);
+
+/// No call takes more instructions, beside its twin in C, than it did: `make bench QUICK=1`.
+fn instructions_of_a_call() {
+    let kernel = kernel(Need::Counted);
+    let options = Options {
+        kernel: vec![kernel.name.clone(), kernel.dir.display().to_string()],
+        file: Vec::new(),
+        quick: true,
+        timed: Vec::new(),
+    };
+    let counts = count(&options, "calls").unwrap();
+    let rows = instructions(&counts).unwrap();
+    let table = table(&rows, &counts);
+    for line in table.lines().filter(|line| line.starts_with('B')) {
+        note(format!("figure: {}", line.trim_end()));
     }
+    assert!(!rows.iter().any(|row| row.worse), "{table}");
 }
 
-fn run(options: &Options) -> Result<bool> {
+/// Compares, and says whether nothing is worse than it was.
+pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut counts = count(options, "calls")?;
     let mut rows = instructions(&counts)?;
     if !options.quick {
         counts.extend(count(options, "fill")?);
-        rows.extend(fill(&counts, "P7.draw.", "pread that draws one of")?);
-        rows.extend(fill(&counts, "P7.write.", "write of 64 bytes to")?);
+        rows.extend(fill(&counts, "B7.draw.", "pread that draws one of")?);
+        rows.extend(fill(&counts, "B7.write.", "write of 64 bytes to")?);
         rows.extend(sizes(options)?);
         rows.extend(by_time(options)?);
         rows.push(power_on(options)?);
@@ -116,33 +122,30 @@ fn run(options: &Options) -> Result<bool> {
         rows.push(boots(options, &counts)?);
         rows.extend(commands(&count(options, "commands")?)?);
     }
-    print(&rows, &counts);
+    print!("{}", table(&rows, &counts));
     if !options.quick {
         for &(id, op, calls, _) in OPS {
             if rows.iter().any(|row| row.id == id && !row.ok) {
                 explain(options, id, op, calls)?;
             }
         }
-        let build = options.build.parent().context("build")?;
         let json = serde_json::to_string_pretty(&BTreeMap::from([("rows", &rows)]))?;
-        fs::write(build.join("bench.json"), json + "\n")?;
-        plot::fill(&build.join("bench.svg"), &fills(&counts, "P7.draw."))?;
+        fs::write("build/bench.json", json + "\n")?;
     }
     Ok(!rows.iter().any(|row| row.worse))
 }
 
-/// `qemu/boot`, to be given more options and a command.
-fn boot(options: &Options) -> Command {
-    let mut words = options.boot.split(' ');
-    let mut boot = Command::new(words.next().unwrap_or_default());
-    boot.args(words);
-    boot
+impl Options {
+    fn kernel(&self) -> Result<Kernel> {
+        Kernel::of(&self.kernel).pop().context("--kernel")
+    }
 }
 
 /// A guest that runs `guest bench` with these words.
-fn bench(options: &Options, machine: &[&str], words: &[&str]) -> Command {
-    let file = |name: &str| options.build.join(name).display().to_string();
-    let mut boot = boot(options);
+fn bench(options: &Options, machine: &[&str], words: &[&str]) -> Result<Command> {
+    let kernel = options.kernel()?;
+    let file = |name: &str| kernel.build().join(name).display().to_string();
+    let mut boot = kernel.boot();
     for file in &options.file {
         boot.args(["--file", file]);
     }
@@ -150,15 +153,15 @@ fn bench(options: &Options, machine: &[&str], words: &[&str]) -> Command {
         .args(["--file", &file("twin.ko"), "--file", &file("floor.ko")])
         .args(["--", "guest", "bench"])
         .args(words);
-    boot
+    Ok(boot)
 }
 
 /// What it prints.
 fn guest(options: &Options, machine: &[&str], words: &[&str]) -> Result<String> {
-    let output = bench(options, machine, words)
+    let output = bench(options, machine, words)?
         .stderr(Stdio::inherit())
         .output()
-        .context(options.boot.clone())?;
+        .context("boot")?;
     let text = String::from_utf8(output.stdout)?;
     ensure!(
         output.status.success(),
@@ -194,7 +197,7 @@ fn of(counts: &Counts, row: &str, file: &str) -> Result<f64> {
         .each)
 }
 
-/// P1 to P6.
+/// B1 to B6.
 fn instructions(counts: &Counts) -> Result<Vec<Row>> {
     let row = |&(id, op, _, most): &(&str, &str, usize, f64)| {
         let (rust, c, floor) = (
@@ -218,7 +221,7 @@ fn instructions(counts: &Counts) -> Result<Vec<Row>> {
     OPS.iter().map(row).collect()
 }
 
-/// P14: two more boots count the same.
+/// B14: two more boots count the same.
 fn boots(options: &Options, counts: &Counts) -> Result<Row> {
     let mut differ = BTreeSet::new();
     for _ in 0..2 {
@@ -232,7 +235,7 @@ fn boots(options: &Options, counts: &Counts) -> Result<Row> {
     let of = counts.len();
     let names: String = differ.iter().map(String::as_str).collect();
     Ok(Row {
-        id: "P14".to_owned(),
+        id: "B14".to_owned(),
         op: format!("of {of} counts, those that differ in three boots{names}"),
         rust: differ.len() as f64,
         target: "0".to_owned(),
@@ -242,7 +245,7 @@ fn boots(options: &Options, counts: &Counts) -> Result<Row> {
     })
 }
 
-/// How much a call of P7 costs with so many fortunes in the pot: ours and C's.
+/// How much a call of B7 costs with so many fortunes in the pot: ours and C's.
 fn fills(counts: &Counts, call: &str) -> Vec<(u32, f64, f64)> {
     let fortunes = counts.keys().filter(|(_, file)| file == "fortune");
     let mut fills: Vec<_> = fortunes
@@ -256,15 +259,15 @@ fn fills(counts: &Counts, call: &str) -> Vec<(u32, f64, f64)> {
     fills
 }
 
-/// P7.
+/// B7.
 fn fill(counts: &Counts, call: &str, op: &str) -> Result<Vec<Row>> {
     let fills = fills(counts, call);
-    let first = fills.first().context("P7 was not counted")?.1;
+    let first = fills.first().context("B7 was not counted")?.1;
     let rows = fills.iter().map(|&(fortunes, rust, c)| {
         let ratio = rust / first;
         let ok = (ratio - 1.).abs() <= 0.01;
         Row {
-            id: "P7".to_owned(),
+            id: "B7".to_owned(),
             op: format!("{op} {fortunes}; to 1"),
             rust,
             c: Some(c),
@@ -282,7 +285,7 @@ fn fill(counts: &Counts, call: &str, op: &str) -> Result<Vec<Row>> {
 fn about(options: &Options, program: &str, arguments: &[&str], name: &str) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
-        .arg(options.build.join(name))
+        .arg(options.kernel()?.build().join(name))
         .output()
         .context(program.to_owned())?;
     ensure!(
@@ -293,7 +296,7 @@ fn about(options: &Options, program: &str, arguments: &[&str], name: &str) -> Re
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// P8: sections of the modules, as `size` lists them, and functions, as `nm` does.
+/// B8: sections of the modules, as `size` lists them, and functions, as `nm` does.
 fn sizes(options: &Options) -> Result<Vec<Row>> {
     /// What the names of functions begin with that are for the files below /proc/driver, in C.
     const CONTROL: [&str; 7] = [
@@ -334,7 +337,7 @@ fn sizes(options: &Options) -> Result<Vec<Row>> {
         let (rust, c) = (of("fortune.ko")?, of("twin.ko")?);
         let ratio = rust / c;
         Ok(Row {
-            id: "P8".to_owned(),
+            id: "B8".to_owned(),
             op: op.to_owned(),
             rust,
             c: Some(c),
@@ -362,13 +365,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// P9, P10 and what the modules take when they are loaded: two CPUs, each on a thread of the host's, and the clock; and the index.
+/// B9, B10 and what the modules take when they are loaded: two CPUs, each on a thread of the host's, and the clock; and the index.
 fn by_time(options: &Options) -> Result<Vec<Row>> {
     let text = guest(options, &["--smp", "2"], &["time"])?;
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
     let rate = |file: &str, threads: &str| {
         let rates = lines.iter().filter_map(|line| match line[..] {
-            ["P9", name, number, rate] if (name, number) == (file, threads) => rate.parse().ok(),
+            ["B9", name, number, rate] if (name, number) == (file, threads) => rate.parse().ok(),
             _ => None,
         });
         median(rates.collect())
@@ -376,10 +379,10 @@ fn by_time(options: &Options) -> Result<Vec<Row>> {
     let scaling = |file| rate(file, "2") / rate(file, "1");
     let bytes = |file: &str| {
         let bytes = lines.iter().find_map(|line| match line[..] {
-            ["P10", name, bytes] if name == file => bytes.parse::<f64>().ok(),
+            ["B10", name, bytes] if name == file => bytes.parse::<f64>().ok(),
             _ => None,
         });
-        bytes.with_context(|| format!("P10 of {file} was not measured"))
+        bytes.with_context(|| format!("B10 of {file} was not measured"))
     };
     let loaded = |name: &str| {
         let bytes = lines.iter().find_map(|line| match line[..] {
@@ -392,7 +395,7 @@ fn by_time(options: &Options) -> Result<Vec<Row>> {
     let index = bytes("fortune")?;
     Ok(vec![
         Row {
-            id: "P8".to_owned(),
+            id: "B8".to_owned(),
             op: "bytes when loaded, in whole pages".to_owned(),
             rust: loaded("fortune")?,
             c: Some(loaded("twin")?),
@@ -402,7 +405,7 @@ fn by_time(options: &Options) -> Result<Vec<Row>> {
             ..Row::default()
         },
         Row {
-            id: "P9".to_owned(),
+            id: "B9".to_owned(),
             op: "thousand draws a second, 2 CPUs; /proc file".to_owned(),
             rust: rust / 1000.,
             c: Some(c / 1000.),
@@ -413,7 +416,7 @@ fn by_time(options: &Options) -> Result<Vec<Row>> {
             ..Row::default()
         },
         Row {
-            id: "P9".to_owned(),
+            id: "B9".to_owned(),
             op: "times the draws of 1 CPU; /dev/zero".to_owned(),
             rust: scaling("fortune"),
             c: Some(scaling("twin")),
@@ -423,7 +426,7 @@ fn by_time(options: &Options) -> Result<Vec<Row>> {
             ..Row::default()
         },
         Row {
-            id: "P10".to_owned(),
+            id: "B10".to_owned(),
             op: "bytes of the index for a fortune, of 1,000,000".to_owned(),
             rust: index,
             c: Some(bytes("twin")?),
@@ -455,12 +458,14 @@ fn seconds(id: &str, op: &str, times: Vec<f64>, target: f64) -> Row {
     }
 }
 
-/// P11: from power-on to the first line of a test.
+/// B11: from power-on to the first line of a test.
 fn power_on(options: &Options) -> Result<Row> {
     let mut times = Vec::new();
     for _ in 0..5 {
         let begun = Instant::now();
-        let mut boot = boot(options)
+        let mut boot = options
+            .kernel()?
+            .boot()
             .args(["--", "guest", "test", "transcript"])
             .stdout(Stdio::piped())
             .spawn()?;
@@ -471,7 +476,7 @@ fn power_on(options: &Options) -> Result<Row> {
         lines.for_each(drop);
         ensure!(boot.wait()?.success(), "the guest failed");
     }
-    Ok(seconds("P11", "from power-on to a test", times, 4.))
+    Ok(seconds("B11", "from power-on to a test", times, 4.))
 }
 
 /// What users would take instead, with all that a process costs.
@@ -535,9 +540,10 @@ fn explain(options: &Options, row: &str, op: &str, calls: usize) -> Result<()> {
     Ok(())
 }
 
-fn print(rows: &[Row], counts: &Counts) {
-    println!(
-        "{:<8} {:<52} {:>9} {:>9} {:>9} {:>6}  {:<16}",
+/// The table for a person.
+fn table(rows: &[Row], counts: &Counts) -> String {
+    let mut table = format!(
+        "{:<8} {:<52} {:>9} {:>9} {:>9} {:>6}  {:<16}\n",
         "id", "", "fortune", "C", "floor", "ratio", "target"
     );
     let number = |number: Option<f64>, places| match number {
@@ -545,8 +551,8 @@ fn print(rows: &[Row], counts: &Counts) {
         None => "–".to_owned(),
     };
     for row in rows {
-        println!(
-            "{:<8} {:<52} {:>9.2} {:>9} {:>9} {:>6}  {:<16} {}",
+        table += &format!(
+            "{:<8} {:<52} {:>9.2} {:>9} {:>9} {:>6}  {:<16} {}\n",
             row.id,
             row.op,
             row.rust,
@@ -558,8 +564,9 @@ fn print(rows: &[Row], counts: &Counts) {
         );
     }
     let equal = counts.values().map(|count| count.equal * 100 / count.of);
-    println!(
-        "instructions of one call: the least of batches; at least {} % of the batches took no more",
-        equal.min().unwrap_or(0)
-    );
+    table
+        + &format!(
+            "instructions of one call: the least of batches; at least {} % of the batches took no more\n",
+            equal.min().unwrap_or(0)
+        )
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What qemu/boot promises of its exit status, its output and its options, each by starting a guest.
-//!
-//! The environment variable `BOOT` has the words that start one; `make test TESTS=boot` sets it.
 
+use crate::kernel::{Said, kernel, run, work};
+use ktap::{Need, figure, note};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -12,53 +12,44 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Child, Command, Stdio},
 };
 
-/// The command that starts a guest, wherever it is called.
+ktap::tests!(boot, Boot:
+    status_and_output_are_the_commands,
+    command_that_does_not_exist,
+    complaint_counts_whatever_the_command_says,
+    out_of_time,
+    power_off_without_a_verdict,
+    each_failure_is_told_from_the_others,
+    options,
+    root_of_ones_own,
+    icount_means_one_cpu,
+    bad_options,
+);
+
+/// The command that starts a guest.
 fn boot_command() -> Command {
-    let words =
-        std::env::var("BOOT").expect("BOOT says how to start a guest: make test TESTS=boot");
-    // Tests of a package run in its directory; the words are for the one above.
-    let top = fs::canonicalize("..").unwrap();
-    let words = words
-        .split(' ')
-        .map(|word| match word.strip_prefix("build/") {
-            Some(_) => top.join(word),
-            None => word.into(),
-        });
-    let words: Vec<PathBuf> = words.collect();
-    let mut command = Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .current_dir(top)
-        .stdin(Stdio::null());
-    command
+    kernel(Need::Kernel).boot()
 }
 
-fn boot(arguments: &[&str]) -> Output {
-    boot_command()
-        .args(arguments)
-        .output()
-        .expect("boot starts")
+fn boot(arguments: &[&str]) -> Said {
+    run(boot_command().args(arguments))
 }
 
 #[track_caller]
-fn assert_ends(output: &Output, status: i32, stdout: &str, stderr: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(status), "{said}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), stdout);
-    assert!(said.contains(stderr), "{said}");
+fn assert_ends(said: &Said, status: i32, stdout: &str, stderr: &str) {
+    assert_eq!(said.status, Some(status), "{}", said.stderr);
+    assert_eq!(said.stdout, stdout);
+    assert!(said.stderr.contains(stderr), "{}", said.stderr);
 }
 
-#[test]
 fn status_and_output_are_the_commands() {
     let output = boot(&["--", "sh", "-c", "echo out; echo err >&2; exit 3"]);
     assert_ends(&output, 3, "out\n", "err\n");
 }
 
-#[test]
 fn command_that_does_not_exist() {
     assert_ends(
         &boot(&["no-such-command"]),
@@ -68,7 +59,6 @@ fn command_that_does_not_exist() {
     );
 }
 
-#[test]
 fn complaint_counts_whatever_the_command_says() {
     let output = boot(&[
         "--",
@@ -79,7 +69,6 @@ fn complaint_counts_whatever_the_command_says() {
     assert_ends(&output, 125, "", "WARNING: made up");
 }
 
-#[test]
 fn out_of_time() {
     assert_ends(
         &boot(&["--timeout", "3", "--", "sleep", "60"]),
@@ -89,7 +78,6 @@ fn out_of_time() {
     );
 }
 
-#[test]
 fn power_off_without_a_verdict() {
     assert_ends(
         &boot(&["--", "busybox", "poweroff", "-f"]),
@@ -190,25 +178,23 @@ fn kill_children(process: &Child) {
     }
 }
 
-#[test]
 fn each_failure_is_told_from_the_others() {
     let kvm = Path::new("/dev/kvm").exists();
     if !kvm {
-        println!("without /dev/kvm here, one that does not work is not tried");
+        note("without /dev/kvm here, one that does not work is not tried".to_owned());
     }
     let failures = FAILURES
         .iter()
         .filter(|failure| kvm || !failure.what.contains("kvm"));
     let count = failures.clone().count();
     for failure in failures {
-        let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failure");
-        let _ = fs::remove_dir_all(&work);
+        let work = work("failure");
         for directory in ["bin", "build", "tmp"] {
             fs::create_dir_all(work.join(directory)).unwrap();
         }
         // Whether KVM works is known, but to the first of them.
-        let known = fs::canonicalize("../build/kvm");
-        if let (Ok(known), false) = (known, failure.what.contains("kvm")) {
+        let known = Path::new("build/kvm");
+        if known.exists() && !failure.what.contains("kvm") {
             fs::copy(known, work.join("build/kvm")).unwrap();
         }
         let qemu = work.join("bin/qemu-system-x86_64");
@@ -246,14 +232,15 @@ fn each_failure_is_told_from_the_others() {
             assert!(!line.contains(tmp.to_str().unwrap()), "{what}: {line}");
         }
     }
-    println!(
-        "figure: R21  {count} failures of guests and of QEMU, each told from the others; to be reached: 7 of 7"
+    figure(
+        "S21",
+        format!("{count} failures of guests and of QEMU, each told from the others"),
+        "7 of 7",
     );
 }
 
-#[test]
 fn options() {
-    let script = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("script");
+    let script = work("options").join("script");
     fs::write(&script, "#!/bin/sh\nnproc; cat /proc/cmdline\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o751)).unwrap();
     let script = script.display();
@@ -280,10 +267,8 @@ fn options() {
     assert_ends(&output, 0, expected, "");
 }
 
-#[test]
 fn root_of_ones_own() {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("root");
-    let _ = fs::remove_dir_all(&root);
+    let root = work("root");
     // A program of the guest's, and the libraries that it needs, as ldd names them.
     let busybox = "/guest/usr/bin/busybox";
     let ldd = Command::new("ldd").arg(busybox).output().unwrap();
@@ -312,7 +297,6 @@ fn root_of_ones_own() {
     assert_ends(&not_there, 127, "", "strace: not found");
 }
 
-#[test]
 fn icount_means_one_cpu() {
     assert_ends(
         &boot(&["--icount", "--smp", "2", "--", "nproc"]),
@@ -322,7 +306,6 @@ fn icount_means_one_cpu() {
     );
 }
 
-#[test]
 fn bad_options() {
     let no_file = boot(&["--file", "/no/such/file", "--", "true"]);
     assert_ends(&no_file, 126, "", "/no/such/file: there is no such file");

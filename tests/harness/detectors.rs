@@ -1,31 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a kernel can detect, done on purpose by controls.ko: each time qemu/boot must say so.
-//!
-//! The environment variables `BOOT_DEBUG` and `BUILD_DEBUG` say how to start a guest whose kernel checks itself, and where
-//! the modules for it are; `make test TESTS=controls` sets them.
 
-use std::process::{Command, Output};
+use crate::kernel::{Said, kernel, run};
+use ktap::{Need, figure, note};
+
+ktap::tests!(detectors, Boot, Debug: each_detector_detects, a_byte_in_the_pot_is_no_complaint);
 
 /// Runs a script in a guest that has controls.ko.
-fn boot(script: &str, arguments: &[&str]) -> Output {
-    let variable = |name| std::env::var(name).expect("set by make test TESTS=controls");
-    let (words, build) = (variable("BOOT_DEBUG"), variable("BUILD_DEBUG"));
-    let words: Vec<&str> = words.split(' ').collect();
-    Command::new(words[0])
-        .args(&words[1..])
-        .args(["--file", &format!("{build}/controls.ko")])
+fn boot(script: &str, arguments: &[&str]) -> Said {
+    let kernel = kernel(Need::Debug);
+    run(kernel
+        .boot()
+        .args([
+            "--file",
+            &format!("{}/controls.ko", kernel.build().display()),
+        ])
         // KASAN reports only the first, if nothing else is said.
         .args(["--append", "kasan_multi_shot"])
         .args(["--", "sh", "-c", script, "sh"])
-        .args(arguments)
-        // Tests of a package run in its directory; the words are for two above.
-        .current_dir("../..")
-        .output()
-        .expect("boot starts")
+        .args(arguments))
 }
 
-#[test]
 fn each_detector_detects() {
     let faults = [
         // lockdep looks only as long as the kernel is not tainted by the others.
@@ -50,30 +46,32 @@ fn each_detector_detects() {
         ("warning", "asked for"),
         ("leak", "unreferenced object"),
     ];
-    let output = boot(
+    let said = boot(
         "for fault; do insmod controls.ko fault=$fault && rmmod controls || exit; done",
         &faults.map(|(fault, _)| fault),
     );
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert_eq!(said.status, Some(125), "{}", said.stderr);
     for (fault, words) in faults {
+        let said = &said.stderr;
         assert!(said.contains(words), "{fault}: no '{words}' in\n{said}");
-        println!("{fault}: {words}");
+        note(format!("{fault}: {words}"));
     }
-    println!(
-        "figure: R21+ {0} of {0} detectors have found what was there; to be reached: all",
-        faults.len()
+    figure(
+        "S22",
+        format!(
+            "{0} of {0} detectors have found what was there",
+            faults.len()
+        ),
+        "all",
     );
 }
 
-#[test]
 fn a_byte_in_the_pot_is_no_complaint() {
     // What is caught is the fault, not the module.
-    let output = boot(
+    let said = boot(
         "insmod fortune.ko && echo hi > /proc/fortune && cat /proc/fortune",
         &[],
     );
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert_eq!(output.stdout, b"hi\n");
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    assert_eq!(said.stdout, "hi\n");
 }

@@ -5,7 +5,7 @@
 //! While the guest makes the same calls for ever, QEMU is told over its monitor to execute one instruction at a time,
 //! and for a moment to log each. The log is cut where a system call enters the kernel.
 
-use crate::Options;
+use super::Options;
 use anyhow::{Context, Result, ensure};
 use std::{
     collections::BTreeMap,
@@ -54,7 +54,7 @@ fn run(options: &Options, dir: &Path, row: &str, file: &str, calls: usize) -> Re
     )?;
     fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755))?;
     let machine = ["--icount", "--append", "nokaslr"];
-    let mut guest = crate::bench(options, &machine, &["profile", row, file])
+    let mut guest = super::bench(options, &machine, &["profile", row, file])?
         .env("PATH", format!("{}:{path}", dir.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

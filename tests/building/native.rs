@@ -3,13 +3,12 @@
 //! What `make`, `make doctor` and `make rust-metadata` do on a machine that runs a kernel with Rust itself, beyond what each
 //! build for a kernel of the project shows: those call the same verbs.
 //!
-//! Most build directories here are fabricated: the configuration of a real one, with one thing wrong. The environment
-//! variables `HEADERS` and `BUILD` name the build directory of the first kernel and where its modules are; `make test
-//! TESTS=native` sets them.
+//! Most build directories here are fabricated: the configuration of a real one, with one thing wrong.
 
+use crate::kernel::{kernel, work};
+use ktap::Need;
 use std::{
     collections::BTreeMap,
-    env,
     ffi::OsStr,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -17,11 +16,21 @@ use std::{
     process::Command,
 };
 
-/// The build directory of the first kernel.
+ktap::tests!(native, Host, Stock:
+    doctor_finds_nothing,
+    doctor_names_each_cause,
+    doctor_notes_what_comes_later,
+    metadata_is_added_and_removed,
+    metadata_is_shared_by_flavours,
+    metadata_is_refused,
+    source_is_refused,
+    metadata_that_is_there_is_left_alone,
+    builds_are_reproducible,
+);
+
+/// The build directory of the first stock kernel.
 fn headers() -> PathBuf {
-    env::var_os("HEADERS")
-        .expect("set by make test TESTS=native")
-        .into()
+    kernel(Need::Stock).headers()
 }
 
 /// A build directory that a test can break, and a directory of programs that come first.
@@ -35,8 +44,7 @@ struct Fabricated {
 impl Fabricated {
     /// One that is as it should be.
     fn new(name: &str) -> Self {
-        let top = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&top);
+        let top = work(name);
         let kdir = top.join("linux-headers");
         for directory in ["rust", "scripts/basic", "include/generated"] {
             fs::create_dir_all(kdir.join(directory)).unwrap();
@@ -94,7 +102,7 @@ impl Fabricated {
     /// Runs `make` in this checkout; returns its status and what it said, without what make itself says.
     fn make<S: AsRef<OsStr>>(&self, arguments: &[S]) -> (Option<i32>, String) {
         let output = Command::new("/usr/bin/make")
-            .args(["--silent", "--no-print-directory", "-C", "../.."])
+            .args(["--silent", "--no-print-directory"])
             .arg(format!("KDIR={}", self.kdir.display()))
             .args(arguments)
             .env("PATH", &self.path)
@@ -125,13 +133,11 @@ const FINE: i32 = 0;
 /// The status of make where a command failed.
 const FAILED: i32 = 2;
 
-#[test]
 fn doctor_finds_nothing() {
     let kdir = Fabricated::new("fine");
     kdir.assert_doctor(FINE, &["Nothing is missing for building for "]);
 }
 
-#[test]
 fn doctor_names_each_cause() {
     let mut kdir = Fabricated::new("no_directory");
     fs::remove_dir_all(&kdir.kdir).unwrap();
@@ -259,7 +265,6 @@ fn doctor_names_each_cause() {
     kdir.assert_doctor(FAILED, &["are another architecture's than this machine's"]);
 }
 
-#[test]
 fn doctor_notes_what_comes_later() {
     let assert_note = |kdir: &Fabricated, note: &str| {
         kdir.assert_doctor(FINE, &["Nothing is missing for building for ", note]);
@@ -360,7 +365,6 @@ fn assert_refused(kdir: &Fabricated, arguments: &[&str], says: &str) {
     assert_eq!(files(&kdir.kdir), before);
 }
 
-#[test]
 fn metadata_is_added_and_removed() {
     let kdir = without_metadata("added");
     let source = source(&kdir, &[]);
@@ -383,7 +387,6 @@ fn metadata_is_added_and_removed() {
     assert_refused(&kdir, &["REMOVE=1"], "nothing was added to ");
 }
 
-#[test]
 fn metadata_is_shared_by_flavours() {
     let kdir = without_metadata("flavours");
     let archive = source(&kdir, &[]);
@@ -433,7 +436,6 @@ fn metadata_is_shared_by_flavours() {
     assert!(!other.kdir.exists());
 }
 
-#[test]
 fn metadata_is_refused() {
     let assert_refused = |kdir: &Fabricated, says| {
         assert_refused(kdir, &[&source(kdir, &[])], says);
@@ -470,7 +472,6 @@ fn metadata_is_refused() {
     assert_refused(&kdir, "1 of 1 symbols of the Rust crates are not in ");
 }
 
-#[test]
 fn source_is_refused() {
     let kdir = without_metadata("no_source");
     assert_refused(&kdir, &[], "is not here. apt-get install linux-source-7.");
@@ -490,7 +491,6 @@ fn source_is_refused() {
     );
 }
 
-#[test]
 fn metadata_that_is_there_is_left_alone() {
     let kdir = Fabricated::new("ubuntu");
     let before = files(&kdir.kdir);
@@ -504,15 +504,11 @@ fn metadata_that_is_there_is_left_alone() {
 }
 
 /// The same module comes of the same sources elsewhere, later, and for somebody else.
-#[test]
 fn builds_are_reproducible() {
-    let elsewhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("another/directory");
-    let _ = fs::remove_dir_all(&elsewhere);
-    fs::create_dir_all(&elsewhere).unwrap();
-    let top = fs::canonicalize("../..").unwrap();
+    let elsewhere = work("another/directory");
     let copied = Command::new("cp")
         .arg("-r")
-        .args(["Kbuild", "Makefile", "scripts", "src", "tests"].map(|name| top.join(name)))
+        .args(["Kbuild", "Makefile", "scripts", "src", "tests"])
         .arg(&elsewhere)
         .status();
     assert!(copied.unwrap().success());
@@ -525,8 +521,7 @@ fn builds_are_reproducible() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let build = env::var_os("BUILD").expect("set by make test TESTS=native");
-    let ours = fs::read(Path::new(&build).join("fortune.ko")).unwrap();
+    let ours = fs::read(kernel(Need::Stock).build().join("fortune.ko")).unwrap();
     let theirs = fs::read(elsewhere.join("fortune.ko")).unwrap();
     let differ = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
     assert!(

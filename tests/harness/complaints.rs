@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What of a kernel log is a complaint, and what is not.
+
+#[path = "../../qemu/src/scan.rs"]
+mod scan;
+
+use scan::{complaints, taints};
+
+ktap::tests!(complaints, Host:
+    finds_complaints,
+    shows_what_a_warning_is_about,
+    leaves_the_stacks_of_injected_faults_alone,
+    leaves_the_rest_alone,
+    reads_taints,
+);
+
+fn finds_complaints() {
+    for line in [
+        "[    4.1] WARNING: CPU: 0 PID: 1 at fs/proc/generic.c:377 proc_register+0x1f/0x200",
+        "[    4.1] BUG: KASAN: slab-use-after-free in fortune_read+0x1/0x2",
+        "[    4.1] Oops: 0002 [#1] SMP NOPTI",
+        "[    4.1] BUG: sleeping function called from invalid context at mm/slab.h:1",
+        "[    4.1] WARNING: possible circular locking dependency detected",
+        "[    4.1] rust_kernel: panicked at src/pot.rs:1:1:",
+        "[    4.1] INFO: task cat:70 blocked for more than 120 seconds.",
+    ] {
+        assert_eq!(complaints(line), [line]);
+    }
+}
+
+fn shows_what_a_warning_is_about() {
+    let log = "[    4.1] ------------[ cut here ]------------\n\
+               [    4.1] proc_dir_entry '/proc/x' already registered\n\
+               [    4.1] WARNING: fs/proc/generic.c:404 at proc_register+0x16a/0x210\n\
+               [    4.1] Modules linked in:\n";
+    assert_eq!(
+        complaints(log),
+        log.lines().skip(1).take(2).collect::<Vec<_>>()
+    );
+}
+
+fn leaves_the_stacks_of_injected_faults_alone() {
+    let log = "[    4.1] FAULT_INJECTION: forcing a failure.\n\
+               [    4.1] Call Trace:\n\
+               [    4.1]  </TASK>\n\
+               [    4.1] guest: vmalloc error: size 365272\n\
+               [    4.1] Call Trace:\n\
+               [    4.1]  </TASK>\n\
+               [    4.2] Call Trace:\n";
+    assert_eq!(complaints(log), ["[    4.2] Call Trace:"]);
+}
+
+fn leaves_the_rest_alone() {
+    let log = "[    0.0] Linux version 7.2.12\n\
+               [    0.1] kmemleak: Kernel memory leak detector initialized\n\
+               [    0.2] kmemleak: Automatic memory scanning thread started\n\
+         [    4.0] guest: test writes.bugs_of_old\n\
+               [    4.1] fortune: loading out-of-tree module taints kernel.\n";
+    assert_eq!(complaints(log), [""; 0]);
+}
+
+fn reads_taints() {
+    // An out-of-tree module (O) and an unsigned one (E) are as they should be.
+    assert_eq!(taints((1 << 12) | (1 << 13)), [""; 0]);
+    assert_eq!(taints((1 << 9) | (1 << 12)), ["(taint W: a warning)"]);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads what programs of tests report.
+
+/// How the line begins by which a test says what it has measured.
+pub(crate) const FIGURE: &str = "figure: ";
+
+/// How the line begins that says how long a test took.
+pub(crate) const SECONDS: &str = "seconds: ";
+
+/// How a test ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// `group.what_it_shows`, and the sentences of the README that it shows, in brackets
+    pub name: String,
+    /// With what.
+    pub ended: Ended,
+    /// What it has measured.
+    pub figures: Vec<String>,
+    /// How long it took.
+    pub seconds: f32,
+}
+
+/// With what a test ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With what it has to show.
+    Passed(String),
+    /// With what it said.
+    Failed(String),
+    /// With the reason.
+    Skipped(String),
+}
+
+impl Outcome {
+    /// What was measured is taken out of what was said.
+    fn new(name: &str, ended: fn(String) -> Ended, said: &str) -> Self {
+        let (figures, said): (Vec<&str>, Vec<&str>) =
+            said.lines().partition(|line| line.starts_with(FIGURE));
+        Self {
+            name: name.to_owned(),
+            ended: ended(said.join("\n")),
+            figures: figures
+                .iter()
+                .map(|line| line[FIGURE.len()..].to_owned())
+                .collect(),
+            seconds: 0.,
+        }
+    }
+
+    /// One that has passed, with what it has to show.
+    pub fn passed(name: &str, shown: &str) -> Self {
+        Self::new(name, Ended::Passed, shown)
+    }
+
+    /// One that has failed, with what it said.
+    pub fn failed(name: &str, message: &str) -> Self {
+        Self::new(name, Ended::Failed, message)
+    }
+
+    /// One that was not done, with the reason.
+    pub fn skipped(name: &str, reason: &str) -> Self {
+        Self::new(name, Ended::Skipped, reason)
+    }
+
+    /// Not one that says that tests are missing.
+    pub fn is_of_a_test(&self) -> bool {
+        self.name.contains('.')
+    }
+}
+
+/// Reads KTAP, the part of it that [`run`](crate::run()) writes.
+///
+/// No plan, a plan of no tests, and each planned test without a result are failures.
+pub fn read(text: &str) -> Vec<Outcome> {
+    let mut planned = None;
+    let (mut said, mut seconds) = (String::new(), 0.);
+    let mut outcomes = Vec::new();
+    for line in text.lines() {
+        let (passed, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => {
+                if let Some(count) = line.strip_prefix("1..") {
+                    planned = count.parse::<usize>().ok();
+                }
+                match line.strip_prefix("# ") {
+                    Some(message) if message.starts_with(SECONDS) => {
+                        seconds = message[SECONDS.len()..].parse().unwrap_or_default();
+                    }
+                    Some(message) => said += &format!("{message}\n"),
+                    None => {}
+                }
+                continue;
+            }
+        };
+        let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
+        let message = std::mem::take(&mut said);
+        let outcome = match name.split_once(" # SKIP ") {
+            Some((name, reason)) => Outcome::skipped(name, reason),
+            None if passed => Outcome::passed(name, &message),
+            None => Outcome::failed(name, &message),
+        };
+        outcomes.push(Outcome {
+            seconds: std::mem::take(&mut seconds),
+            ..outcome
+        });
+    }
+    match planned {
+        None => outcomes.push(Outcome::failed(
+            "plan",
+            &format!("the tests have not begun\n{said}"),
+        )),
+        Some(0) => outcomes.push(Outcome::failed("plan", "no test is named so")),
+        Some(planned) if outcomes.len() < planned => {
+            let last = outcomes.last().map_or("the plan", |outcome| &outcome.name);
+            let message = format!(
+                "{} of {planned} results, the last after {last}",
+                outcomes.len()
+            );
+            for _ in outcomes.len()..planned {
+                outcomes.push(Outcome::failed("missing", &message));
+            }
+        }
+        Some(_) => {}
+    }
+    outcomes
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests of the host.
+
+#[path = "../../harness/boot.rs"]
+mod boot;
+#[path = "../../harness/complaints.rs"]
+mod complaints;
+#[path = "../../harness/detectors.rs"]
+mod detectors;
+#[path = "../../building/editor.rs"]
+mod editor;
+#[path = "../../pot/tests/model.rs"]
+mod model;
+#[path = "../../mutants/mutants.rs"]
+mod mutants;
+#[path = "../../building/native.rs"]
+mod native;
+#[path = "../../guest/own_boot.rs"]
+mod own_boot;
+#[path = "../../building/package.rs"]
+mod package;
+#[path = "../../pot/tests/pot.rs"]
+mod pot_by_example;
+#[path = "../../building/readme.rs"]
+mod readme;
+#[path = "../../proc_fs/rejected.rs"]
+mod rejected;
+#[path = "../../building/template.rs"]
+mod template;
+
+use crate::{bench, coverage, report};
+
+/// All of them: what takes longest comes first.
+pub(crate) fn tests() -> Vec<ktap::Test> {
+    [
+        package::tests(),
+        readme::tests(),
+        template::tests(),
+        editor::tests(),
+        mutants::tests(),
+        boot::tests(),
+        own_boot::tests(),
+        native::tests(),
+        detectors::tests(),
+        bench::tests(),
+        pot_by_example::tests(),
+        model::tests(),
+        rejected::tests(),
+        complaints::tests(),
+        report::tests::tests(),
+        coverage::tests::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
