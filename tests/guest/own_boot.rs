@@ -96,7 +96,7 @@ mod classic {
 mod loading {
     use super::*;
 
-    ktap::tests!(loading, Boot: refused_modules, signed_modules needs(Debug));
+    ktap::tests!(loading, Boot: refused_modules needs(Stock), signed_modules needs(Debug));
 
     fn refused_modules() {
         // A module for another kernel than it is.

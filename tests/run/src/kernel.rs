@@ -120,7 +120,8 @@ fn find(need: Need) -> Result<&'static Kernel, String> {
             "kernel on which instructions are counted",
         ),
         _ => (
-            first(|_| true),
+            // A stock one, if there is one.
+            first(|kernel| !kernel.is_debug()).or_else(|| first(|_| true)),
             "kernel of Debian trixie, of this machine's architecture,",
         ),
     };
