@@ -2,6 +2,7 @@
 
 //! The one program of the guest: PID 1, and the tests that talk to the kernel.
 
+mod attacks;
 mod coverage;
 mod init;
 mod ktap;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
                 linear::TESTS,
                 tools::TESTS,
                 proc_fs::TESTS,
+                attacks::TESTS,
             ];
             let more = [faults::TESTS, fuzz::TESTS, torture::TESTS, stress::TESTS];
             let mut tests: Vec<_> = contract.into_iter().flatten().collect();
