@@ -21,11 +21,9 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
 /// Runs a script in a guest that has the test modules, with options for `boot`.
 fn boot(options: &[&str], script: &str) -> Said {
     let kernel = kernel(Need::Kernel);
-    let build = kernel.build();
     run(kernel
         .boot()
-        .args(["--file", &format!("{}/proc_fs_test.ko", build.display())])
-        .args(["--file", &format!("{}/legacy.ko", build.display())])
+        .args(kernel.test_modules())
         .args(options)
         .args(["--", "sh", "-c", script]))
 }
@@ -192,48 +190,68 @@ mod loading {
 mod proc_fs {
     use super::*;
 
-    ktap::tests!(proc_fs, Boot: name_that_somebody_else_has_taken, forgotten_handles_only_leak);
+    ktap::tests!(proc_fs, Boot:
+        name_that_is_taken,
+        what_is_forgotten_only_leaks,
+        attacks_where_memory_is_not_cleared,
+    );
 
-    fn name_that_somebody_else_has_taken() {
-        // The kernel warns, which the harness must see, and the module says ENOMEM, leaving nothing.
-        let Said {
-            status,
-            stdout,
-            stderr,
-        } = boot(
-            &[],
-            "insmod proc_fs_test.ko collide=1; ls -d /proc/proc_fs_test; \
-             insmod proc_fs_test.ko && ls -d /proc/proc_fs_test",
-        );
-        assert_eq!(status, Some(125), "{stderr}");
-        assert_eq!(stdout, "/proc/proc_fs_test\n");
-        assert!(
-            stderr.contains("'/proc/cmdline' already registered"),
-            "{stderr}"
-        );
-        assert!(
-            stderr.contains("could not insert module proc_fs_test.ko: Cannot allocate"),
-            "{stderr}"
-        );
+    fn name_that_is_taken() {
+        // By the kernel, or by ourselves: it warns, which the harness must see, and the module says ENOMEM, leaving
+        // nothing.
+        for (name, taken) in [(1, "/proc/cmdline"), (2, "proc_fs_attacks/twice")] {
+            let Said {
+                status,
+                stdout,
+                stderr,
+            } = boot(
+                &[],
+                &format!(
+                    "insmod proc_fs_attacks.ko name={name}; ls -d /proc/proc_fs_attacks; \
+                     insmod proc_fs_attacks.ko && ls -d /proc/proc_fs_attacks",
+                ),
+            );
+            assert_eq!(status, Some(125), "{stderr}");
+            assert_eq!(stdout, "/proc/proc_fs_attacks\n");
+            assert!(
+                stderr.contains(&format!("{taken}' already registered")),
+                "{stderr}"
+            );
+            assert!(
+                stderr.contains("could not insert module proc_fs_attacks.ko: Cannot allocate"),
+                "{stderr}"
+            );
+        }
     }
 
-    fn forgotten_handles_only_leak() {
-        // The directory and the link stay, and nothing in them is the module's.
-        let Said {
-            status,
-            stdout,
-            stderr,
-        } = boot(
-            &[],
-            "insmod proc_fs_test.ko forget=1 && rmmod proc_fs_test && ls -l /proc/proc_fs_forgotten | wc -l && \
-             readlink /proc/proc_fs_forgotten/link && ls /proc/proc_fs_test",
+    fn what_is_forgotten_only_leaks() {
+        // Whatever memory the `File` was in is free, and would read as zeroes.
+        let said = boot(
+            &["--append", "init_on_free=1"],
+            "insmod proc_fs_attacks.ko forget=1 && cd /proc/proc_fs_forgotten && ls && \
+             for file in maybe_uninit opaque manually_drop mem_forget; do \
+                 tr -d f < $file | wc -c && wc -c < $file; \
+             done && cat cycle && readlink link",
         );
-        assert_eq!(status, Some(2), "{stderr}");
-        assert_eq!(stdout, "2\ntarget\n");
-        assert!(
-            stderr.contains("cannot access '/proc/proc_fs_test'"),
-            "{stderr}"
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        let read: Vec<&str> = said.stdout.split_whitespace().collect();
+        let expected = "cycle dir link manually_drop maybe_uninit mem_forget opaque \
+                        0 4000 0 4000 0 4000 0 4000 forgotten target";
+        assert_eq!(read.join(" "), expected, "{}", said.stderr);
+    }
+
+    fn attacks_where_memory_is_not_cleared() {
+        // What the kernel does not clear would be seen.
+        let said = boot(
+            &["--append", "init_on_alloc=0"],
+            "guest test attacks proc_fs",
         );
+        let all = said.stderr + &said.stdout;
+        assert_eq!(said.status, Some(0), "{all}");
+        let outcomes = ktap::read(&said.stdout);
+        let failed = |outcome: &ktap::Outcome| matches!(outcome.ended, Ended::Failed(_));
+        assert!(!outcomes.iter().any(failed), "{all}");
+        assert!(outcomes.len() > 50, "{}", outcomes.len());
     }
 }
 

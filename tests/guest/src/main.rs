@@ -2,6 +2,7 @@
 
 //! The tests that talk to the kernel.
 
+mod attacks;
 mod coverage;
 mod memory;
 mod module;
@@ -76,6 +77,7 @@ fn run(verb: &str, patterns: &[&str]) -> ExitCode {
         linear::tests(),
         tools::tests(),
         proc_fs::tests(),
+        attacks::tests(),
         faults::tests(),
         fuzz::tests(),
         torture::tests(),

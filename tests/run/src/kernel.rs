@@ -63,6 +63,17 @@ impl Kernel {
         top().join("build").join(&self.name)
     }
 
+    /// Options for `boot`: the modules that only the tests need.
+    pub(crate) fn test_modules(&self) -> Vec<String> {
+        let files = fs::read_dir(self.build()).expect("it was built for");
+        let files = files.map(|file| file.expect("a file").path());
+        files
+            .filter(|file| file.extension().is_some_and(|name| name == "ko"))
+            .filter(|file| !file.ends_with("fortune.ko"))
+            .map(|file| format!("--file={}", file.display()))
+            .collect()
+    }
+
     /// Its build directory, where its package has it.
     pub(crate) fn headers(&self) -> PathBuf {
         Path::new("/usr/src").join(format!("linux-headers-{}", self.release()))

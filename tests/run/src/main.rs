@@ -308,13 +308,8 @@ fn guest_tests(kernel: &Kernel, names: &[&str], verb: &str, all: bool) -> Result
         .arg("--host")
         .arg(boot.get_program())
         .args(boot.get_args());
-    for file in fs::read_dir(kernel.build())? {
-        let module = file?.path();
-        if module.extension().is_some_and(|ko| ko == "ko") && !module.ends_with("fortune.ko") {
-            command.arg("--file").arg(module);
-        }
-    }
     command
+        .args(kernel.test_modules())
         .args(["--timeout", if verb == "soak" { "0" } else { "900" }])
         .args(["--", "guest", verb])
         .args(names)
