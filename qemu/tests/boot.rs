@@ -2,39 +2,47 @@
 
 //! What qemu/boot promises of its exit status, its output and its options, each by starting a guest.
 //!
-//! The environment variable `BOOT` has the words that start one; `make test TESTS=boot` sets it.
+//! The environment variables `KERNEL` and `KERNEL_DIR` say with which kernel; `make test TESTS=boot` sets them.
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
-/// The command that starts a guest, wherever it is called.
+fn variable(name: &str) -> String {
+    env::var(name).expect("set by make test TESTS=boot")
+}
+
+/// A path in the checkout. Tests of a package run in its directory.
+fn top(path: &str) -> PathBuf {
+    fs::canonicalize("..").unwrap().join(path)
+}
+
+/// The command that starts a guest when everything is built, wherever it is called.
 fn boot_command() -> Command {
-    let words =
-        std::env::var("BOOT").expect("BOOT says how to start a guest: make test TESTS=boot");
-    // Tests of a package run in its directory; the words are for the one above.
-    let top = fs::canonicalize("..").unwrap();
-    let words = words
-        .split(' ')
-        .map(|word| match word.strip_prefix("build/") {
-            Some(_) => top.join(word),
-            None => word.into(),
-        });
-    let words: Vec<PathBuf> = words.collect();
-    let mut command = Command::new(&words[0]);
+    let mut command = Command::new(top("build/bin/boot"));
     command
-        .args(&words[1..])
-        .current_dir(top)
+        .args(["--kernel-dir", &variable("KERNEL_DIR")])
+        .current_dir(top(""))
         .stdin(Stdio::null());
     command
+}
+
+/// What a person calls.
+fn qemu_boot(arguments: &[&str]) -> Output {
+    Command::new(top("qemu/boot"))
+        .args(["--kernel", &variable("KERNEL")])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("qemu/boot starts")
 }
 
 fn boot(arguments: &[&str]) -> Output {
@@ -276,7 +284,7 @@ fn options() {
         "-c",
         commands,
     ]);
-    let expected = "751 script\n751 /etc/deep/other\nfortune.ko\nscript\n1\none.two=three\n";
+    let expected = "751 script\n751 /etc/deep/other\nscript\n1\none.two=three\n";
     assert_ends(&output, 0, expected, "");
 }
 
@@ -323,10 +331,57 @@ fn icount_means_one_cpu() {
 }
 
 #[test]
+fn files_and_directories() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("directory");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(directory.join("deep")).unwrap();
+    fs::write(directory.join("deep/file"), "deep\n").unwrap();
+    std::os::unix::fs::symlink("deep/file", directory.join("link")).unwrap();
+    let directory = directory.to_str().unwrap();
+    let output = boot(&[
+        "--file",
+        directory,
+        "--file",
+        &format!("{directory}:/etc/other"),
+        "--",
+        "sh",
+        "-c",
+        "cat directory/deep/file /etc/other/link; readlink /etc/other/link",
+    ]);
+    assert_ends(&output, 0, "deep\ndeep\ndeep/file\n", "");
+}
+
+#[test]
+fn builds_modules_of_others() {
+    let module = |name: &str| top("qemu/tests/modules").join(name);
+    let (hello, late) = (module("hello"), module("stuck"));
+    let commands = "ls; insmod hello.ko && dmesg | grep -o 'Hello.*'";
+    let output = qemu_boot(&[
+        "--build",
+        hello.to_str().unwrap(),
+        "--build",
+        late.to_str().unwrap(),
+        "--",
+        "sh",
+        "-c",
+        commands,
+    ]);
+    assert_ends(&output, 0, "hello.ko\nstuck.ko\nHello, world\n", "");
+    let left: Vec<_> = fs::read_dir(hello).unwrap().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+
+    // The first error, and nothing that comes of it.
+    let broken = qemu_boot(&["--build", module("broken").to_str().unwrap(), "--", "true"]);
+    assert_ends(&broken, 126, "", "error: 'first' undeclared");
+    let said = String::from_utf8_lossy(&broken.stderr);
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
+}
+
+#[test]
 fn bad_options() {
-    let no_file = boot(&["--file", "/no/such/file", "--", "true"]);
+    let no_file = qemu_boot(&["--file", "/no/such/file", "--", "true"]);
     assert_ends(&no_file, 126, "", "/no/such/file: there is no such file");
-    let no_root = boot(&["--root", "/no/such/directory", "--", "true"]);
+    let no_root = qemu_boot(&["--root", "/no/such/directory", "--", "true"]);
     assert_ends(
         &no_root,
         126,
@@ -334,12 +389,30 @@ fn bad_options() {
         "/no/such/directory: there is no such directory",
     );
     // A shell takes a terminal, which a test does not have.
-    assert_ends(&boot(&[]), 126, "", "that takes a terminal");
+    assert_ends(&qemu_boot(&[]), 126, "", "that takes a terminal");
     assert_ends(
-        &boot(&["--smp", "many", "--", "true"]),
+        &qemu_boot(&["--smp", "many", "--", "true"]),
         2,
         "",
         "invalid value 'many'",
     );
-    assert_ends(&boot(&["--timeout"]), 2, "", "a value is required");
+    assert_ends(&qemu_boot(&["--timeout"]), 2, "", "a value is required");
+    assert_ends(
+        &qemu_boot(&["--tiemout", "3"]),
+        2,
+        "",
+        "no option --tiemout",
+    );
+    assert_ends(
+        &qemu_boot(&["--kernel", "minix"]),
+        2,
+        "",
+        "no kernel 'minix'",
+    );
+    assert_ends(
+        &qemu_boot(&["--build", "/tmp"]),
+        126,
+        "",
+        "neither a Kbuild",
+    );
 }

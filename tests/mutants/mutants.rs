@@ -167,16 +167,11 @@ fn check(name: &str, kernel: Kernel, tests: &str, by: By) {
     let copy = top.join("build/mutants").join(name);
     let module = build(&top, &copy, name, &variable("HEADERS", which));
 
-    // The words name the module of the sources as they are.
-    let at = boot
-        .iter()
-        .position(|word| *word == "--module")
-        .expect("--module")
-        + 1;
-    let mut boot = boot;
-    boot[at] = module.to_str().unwrap();
+    // The words name the module of the sources as they are; this one is to be in its place.
     let output = Command::new(boot[0])
         .args(&boot[1..])
+        .arg("--file")
+        .arg(module)
         .args(["--timeout", "60", "--", "guest", "test", tests])
         .current_dir(&top)
         .output()

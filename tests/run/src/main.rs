@@ -9,6 +9,7 @@ mod coverage;
 mod report;
 
 use anyhow::{Context, Result};
+use boot::Kernel;
 use clap::Parser;
 use report::{Outcome, Report};
 use std::{
@@ -59,7 +60,7 @@ const HOST: &[&str] = &[
 ];
 
 /// The kernel on which instructions are counted.
-const COUNTED: &str = "debian-7.2";
+const COUNTED: &str = boot::DEFAULT;
 
 /// Those of them that take a kernel which checks itself.
 const DEBUG: &[&str] = &["controls", "mutants", "signed"];
@@ -183,18 +184,17 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
 
 /// The words that start a guest on a kernel, with the tests in it.
 fn boot(kernel: &[String]) -> Result<Vec<String>> {
-    let module = format!("build/{}/fortune.ko", kernel[0]);
-    let architecture = fs::read_to_string(Path::new(&kernel[1]).join("arch"))?;
+    let module = format!("{}/fortune.ko", modules(kernel)?.display());
     let tests = format!(
         "{}/build/bin/guest-{}:/usr/bin/guest",
         env::current_dir()?.display(),
-        architecture.trim_end()
+        Kernel::of(Path::new(&kernel[1]))?.architecture
     );
     let words = [
         "build/bin/boot",
         "--kernel-dir",
         &kernel[1],
-        "--module",
+        "--file",
         &module,
         "--file",
         &tests,
@@ -204,7 +204,7 @@ fn boot(kernel: &[String]) -> Result<Vec<String>> {
 
 /// Whether a kernel checks itself.
 fn is_debug(kernel: &[String]) -> bool {
-    kernel[0].starts_with("debug-")
+    Kernel::of(Path::new(&kernel[1])).is_ok_and(|kernel| kernel.checks_itself)
 }
 
 /// Where Kbuild has built the modules for a kernel.
@@ -214,8 +214,7 @@ fn modules(kernel: &[String]) -> Result<PathBuf> {
 
 /// The build directory of a kernel, where its package has it.
 fn headers(kernel: &[String]) -> Result<PathBuf> {
-    let release = fs::read_to_string(Path::new(&kernel[1]).join("release"))?;
-    Ok(Path::new("/usr/src").join(format!("linux-headers-{}", release.trim_end())))
+    Ok(Kernel::of(Path::new(&kernel[1]))?.headers)
 }
 
 /// Whether modules for a kernel can be built in the Debian root that this runs in: `scripts/test` shows the headers of
@@ -224,9 +223,11 @@ fn is_built_here(kernel: &[String]) -> bool {
     headers(kernel).is_ok_and(|headers| headers.join(".config").exists())
 }
 
-/// What tests on the host are told of a kernel: how to start a guest, where its modules are, and its build directory.
-fn variables(which: &str, kernel: &[String]) -> Result<[(String, OsString); 3]> {
+/// What tests on the host are told of a kernel: its name and its directory, how to start a guest, where its modules are, and its build directory.
+fn variables(which: &str, kernel: &[String]) -> Result<[(String, OsString); 5]> {
     Ok([
+        (format!("KERNEL{which}"), kernel[0].clone().into()),
+        (format!("KERNEL_DIR{which}"), kernel[1].clone().into()),
         (format!("BOOT{which}"), boot(kernel)?.join(" ").into()),
         (format!("BUILD{which}"), modules(kernel)?.into()),
         (format!("HEADERS{which}"), headers(kernel)?.into()),
