@@ -4,7 +4,7 @@
 # The build directory of the kernel to build for.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The kernels to test on: names from qemu/kernels, or all.
-KERNELS ?= debian-7.2 debug-7.2
+KERNELS ?= $(shell cat qemu/kernels/default) debug-7.2
 # Only these tests, separated by commas: groups, or the beginnings of names in them.
 TESTS ?=
 
@@ -26,11 +26,11 @@ kbuild:
 
 .PHONY: run
 run: ## play the session of the article in a stock Debian kernel, in QEMU
-	qemu/boot -- guest play
+	scripts/guest play
 
 .PHONY: shell
 shell: ## a shell in the same guest, with the module loaded
-	qemu/boot --file qemu/profile:/etc/profile
+	qemu/boot --file tests/guest/profile:/etc/profile
 
 .PHONY: test
 test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some

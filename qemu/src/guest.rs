@@ -55,10 +55,8 @@ const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 impl Architecture {
-    /// That of a kernel which `scripts/kernel` made.
-    pub(crate) fn of(kernel: &Path) -> Result<&'static Self> {
-        let name = fs::read_to_string(kernel.join("arch"))?;
-        let name = name.trim_end();
+    /// The one that Debian calls so.
+    pub(crate) fn named(name: &str) -> Result<&'static Self> {
         ARCHITECTURES
             .iter()
             .find(|architecture| architecture.debian == name)

@@ -7,7 +7,7 @@ use crate::guest::Architecture;
 use anyhow::{Context, Result};
 use cpio::newc;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{BufWriter, Write},
     os::unix::fs::PermissionsExt,
@@ -55,39 +55,25 @@ impl Archive {
         self.add(name, Self::DIRECTORY | 0o755, b"")
     }
 
-    /// Adds a file as it is at `path`, under `name`.
+    /// Adds what is at `path` as it is, with all that is below it, under `name`. Such as insmod can be a link, to kmod.
     fn copy(&mut self, path: &Path, name: &Path) -> Result<()> {
         let context = || path.display().to_string();
-        let content = fs::read(path).with_context(context)?;
-        let mode = fs::metadata(path)
-            .with_context(context)?
-            .permissions()
-            .mode()
-            & 0o7777;
-        self.add(name, Self::REGULAR | mode, &content)
-    }
-
-    /// Adds a file below `root`, which is the guest's root. Such as insmod can be a link, to kmod.
-    fn as_it_is(&mut self, path: &Path, root: &Path) -> Result<()> {
-        let name = path.strip_prefix(root)?;
-        match fs::read_link(path) {
-            Ok(target) => self.symlink(&name.to_string_lossy(), &target.to_string_lossy()),
-            Err(_) => self.copy(path, name),
-        }
-    }
-
-    /// Adds all that is below a directory below `root`.
-    fn below(&mut self, directory: &Path, root: &Path) -> Result<()> {
-        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
-            let path = entry?.path();
-            let metadata = fs::symlink_metadata(&path)?;
-            if metadata.is_dir() {
-                let mode = metadata.permissions().mode() & 0o7777;
-                self.add(path.strip_prefix(root)?, Self::DIRECTORY | mode, b"")?;
-                self.below(&path, root)?;
-            } else if metadata.is_file() || metadata.is_symlink() {
-                self.as_it_is(&path, root)?;
+        let metadata = fs::symlink_metadata(path).with_context(context)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_symlink() {
+            let target = fs::read_link(path).with_context(context)?;
+            self.symlink(&name.to_string_lossy(), &target.to_string_lossy())?;
+        } else if metadata.is_dir() {
+            if !name.as_os_str().is_empty() {
+                self.add(name, Self::DIRECTORY | mode, b"")?;
             }
+            for entry in fs::read_dir(path).with_context(context)? {
+                let entry = entry?;
+                self.copy(&entry.path(), &name.join(entry.file_name()))?;
+            }
+        } else if metadata.is_file() {
+            let content = fs::read(path).with_context(context)?;
+            self.add(name, Self::REGULAR | mode, &content)?;
         }
         Ok(())
     }
@@ -97,6 +83,9 @@ impl Archive {
     }
 }
 
+/// Where the command starts, below the guest's root.
+pub(crate) const HOME: &str = "root";
+
 /// What the guest's root is made of.
 pub(crate) enum Root {
     /// The programs in this directory, and the libraries that they need.
@@ -105,12 +94,12 @@ pub(crate) enum Root {
     Whole(PathBuf),
 }
 
-/// Writes the archive: `files` are paths here and in the guest; `command` and `nonce` are for PID 1.
+/// Writes the archive: `files` are paths in the guest and here; `command` and `nonce` are for PID 1.
 pub(crate) fn write(
     path: &Path,
     architecture: &Architecture,
     root: &Root,
-    files: &[(PathBuf, String)],
+    files: &BTreeMap<String, PathBuf>,
     command: &[String],
     nonce: &str,
 ) -> Result<()> {
@@ -133,21 +122,22 @@ pub(crate) fn write(
                 archive.symlink(name, target)?;
             }
             for program in all_of(root, architecture)? {
-                archive.as_it_is(&program, root)?;
+                archive.copy(&program, program.strip_prefix(root)?)?;
             }
             archive.add(
                 Path::new("etc/passwd"),
                 Archive::REGULAR | 0o644,
-                b"root:x:0:0:root:/fortune:/bin/sh\n",
+                format!("root:x:0:0:root:/{HOME}:/bin/sh\n").as_bytes(),
             )?;
         }
-        Root::Whole(root) => archive.below(root, root)?,
+        Root::Whole(root) => archive.copy(root, Path::new(""))?,
     }
+    archive.directory(Path::new(HOME))?;
 
     let init = format!("init-{}", architecture.debian);
     let init = std::env::current_exe()?.with_file_name(init);
     archive.copy(&init, Path::new("init"))?;
-    for (here, there) in files {
+    for (there, here) in files {
         archive.copy(here, Path::new(there))?;
     }
     let command: String = command.iter().flat_map(|word| [word, "\0"]).collect();

@@ -13,9 +13,10 @@ mod initramfs;
 mod scan;
 
 use anyhow::{Context, Result, bail};
+use boot::Kernel;
 use clap::Parser;
 use guest::{Architecture, End, Guest, Machine};
-use initramfs::Root;
+use initramfs::{HOME, Root};
 use std::{
     fs,
     io::{self, IsTerminal, Read},
@@ -27,62 +28,38 @@ use std::{
 /// Where `scripts/enter --host` has the files of the host.
 const HOST: &str = "/host";
 
-/// Starts a guest, runs COMMAND in it as root and exits with its status: 124 if it is out of time, 125
-/// if the kernel complained, 126 if the build failed, or the guest did not come up or ended without a
-/// verdict. Without COMMAND: a shell.
+/// What the script qemu/boot asks for, when it has built what is missing. Its --help says the rest.
 #[derive(Parser)]
-#[command(
-    name = "qemu/boot",
-    override_usage = "qemu/boot [OPTIONS] [--] [COMMAND]..."
-)]
 struct Options {
-    /// The kernel: a name from qemu/kernels
-    // Taken by the script of the same name, and here for --help.
-    #[arg(long, value_name = "NAME", default_value = "debian-7.2")]
-    kernel: String,
-
     /// The directory that `scripts/kernel` made
-    #[arg(long, hide = true)]
+    #[arg(long)]
     kernel_dir: PathBuf,
 
-    /// fortune.ko for this kernel
-    #[arg(long, hide = true)]
-    module: PathBuf,
-
-    /// How many CPUs
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, default_value_t = 2)]
     smp: u32,
 
-    /// How much memory; by default 512, and 1024 for a kernel that checks itself
-    #[arg(long, value_name = "MIB")]
+    #[arg(long)]
     memory: Option<u32>,
 
-    /// More for the kernel's command line
-    #[arg(long, value_name = "ARGS", default_value = "")]
+    #[arg(long, default_value = "")]
     append: String,
 
-    /// Let the guest's clock count instructions, on one CPU
     #[arg(long)]
     icount: bool,
 
-    /// A file for the guest: in the directory where COMMAND starts, or at GUEST
-    #[arg(long, value_name = "HOST[:GUEST]")]
+    /// A path on the host; in the guest it is in the directory where the command starts, or what follows a colon
+    #[arg(long)]
     file: Vec<String>,
 
-    /// The guest's files: this directory, instead of coreutils, busybox and the like
-    #[arg(long, value_name = "DIR")]
+    #[arg(long)]
     root: Option<PathBuf>,
 
-    /// How long COMMAND may take, in seconds; 0: for ever, as a shell
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, default_value_t = 600)]
     timeout: u64,
 
-    /// How long the guest may take from power-on to its first process, in seconds; it takes 4 on two cores
-    /// without KVM
-    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    #[arg(long, default_value_t = 90)]
     boot_timeout: u64,
 
-    /// What to run in the guest
     #[arg(trailing_var_arg = true)]
     command: Vec<String>,
 }
@@ -102,22 +79,17 @@ fn run(options: &Options) -> Result<u8> {
     if options.command.is_empty() && !io::stdin().is_terminal() {
         bail!("without a command it is a shell, and that takes a terminal");
     }
-    let mut files = vec![(options.module.clone(), "fortune/fortune.ko".to_owned())];
-    for file in &options.file {
-        files.push(place(file)?);
-    }
+    let kernel = Kernel::of(&options.kernel_dir)?;
+    let architecture = Architecture::named(&kernel.architecture)?;
+    // Where two are to be at one place, it is the last one.
+    let files = options.file.iter().map(|file| place(file));
+    let files = files.collect::<Result<_>>()?;
     let nonce = nonce()?;
     let work = tempfile::tempdir()?;
     let initramfs = work.path().join("initramfs");
-    let architecture = Architecture::of(&options.kernel_dir)?;
     let programs = fs::canonicalize(options.kernel_dir.join("root/guest"))?;
     let root = match &options.root {
-        Some(root) => {
-            let here = Path::new(HOST).join(root.strip_prefix("/").unwrap_or(root));
-            let root = root.display();
-            anyhow::ensure!(here.is_dir(), "--root {root}: there is no such directory");
-            Root::Whole(here)
-        }
+        Some(root) => Root::Whole(Path::new(HOST).join(root.strip_prefix("/").unwrap_or(root))),
         None => Root::Programs(programs),
     };
     initramfs::write(
@@ -131,13 +103,14 @@ fn run(options: &Options) -> Result<u8> {
 
     let mut machine = Machine {
         architecture,
-        kernel: options.kernel_dir.join("vmlinuz"),
+        kernel: kernel.image,
         initramfs,
         console: work.path().join("console"),
         smp: options.smp,
+        // KASAN takes an eighth of it, and keeps for a while what is freed.
         memory: options
             .memory
-            .map_or_else(|| memory(&options.kernel_dir), Ok)?,
+            .unwrap_or(if kernel.checks_itself { 1024 } else { 512 }),
         append: options.append.clone(),
         icount: options.icount,
         kvm: false,
@@ -172,16 +145,6 @@ fn run(options: &Options) -> Result<u8> {
         eprintln!("qemu/boot: the kernel log is in {}", kept.display());
     }
     Ok(status.unwrap_or_else(|failure| failure.status))
-}
-
-/// How much memory a kernel gets: KASAN takes an eighth of it, and keeps for a while what is freed.
-fn memory(kernel: &Path) -> Result<u32> {
-    let release = fs::read_to_string(kernel.join("release"))?;
-    Ok(if release.trim_end().ends_with("-debug") {
-        1024
-    } else {
-        512
-    })
 }
 
 /// Why the exit status is not the command's.
@@ -262,20 +225,23 @@ fn last(log: &str) -> Vec<String> {
     lines[from..].iter().map(|&line| line.to_owned()).collect()
 }
 
-/// Where a `--file` is here, and where it is to be in the guest.
-fn place(file: &str) -> Result<(PathBuf, String)> {
+/// Where a `--file` is to be in the guest, and where it is here.
+fn place(file: &str) -> Result<(String, PathBuf)> {
     let (host, guest) = file.split_once(':').unwrap_or((file, ""));
     let here = PathBuf::from(format!("{HOST}{host}"));
-    let name = here
-        .file_name()
-        .with_context(|| format!("--file {file}: no name"))?;
     let guest = match guest {
-        "" => format!("fortune/{}", name.to_string_lossy()),
-        absolute if absolute.starts_with('/') => absolute.trim_start_matches('/').to_owned(),
-        relative => format!("fortune/{relative}"),
+        "" => here
+            .file_name()
+            .with_context(|| format!("--file {file}: no name"))?
+            .to_string_lossy()
+            .into_owned(),
+        guest => guest.to_owned(),
     };
-    anyhow::ensure!(here.is_file(), "--file {host}: there is no such file");
-    Ok((here, guest))
+    let there = match guest.strip_prefix('/') {
+        Some(absolute) => absolute.to_owned(),
+        None => format!("{HOME}/{guest}"),
+    };
+    Ok((there, here))
 }
 
 /// A word that nobody can guess.

@@ -137,7 +137,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 
 impl Options {
     fn kernel(&self) -> Result<Kernel> {
-        Kernel::of(&self.kernel).pop().context("--kernel")
+        Kernel::of(&self.kernel)?.pop().context("--kernel")
     }
 }
 

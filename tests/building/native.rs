@@ -29,8 +29,8 @@ ktap::tests!(native, Host, Stock:
 );
 
 /// The build directory of the first stock kernel.
-fn headers() -> PathBuf {
-    kernel(Need::Stock).headers()
+fn headers() -> &'static Path {
+    &kernel(Need::Stock).is.headers
 }
 
 /// A build directory that a test can break, and a directory of programs that come first.

@@ -39,7 +39,7 @@ fn clean_root() -> &'static (PathBuf, Kernel) {
         let tar = File::create(work.join("root.tar")).unwrap();
         let made = Command::new("tests/building/package/clean-root")
             .arg(&work)
-            .args([kernel.release(), kernel.architecture()])
+            .args([&kernel.is.release, &kernel.is.architecture])
             .stdout(tar)
             .output()
             .unwrap();
@@ -51,7 +51,7 @@ fn clean_root() -> &'static (PathBuf, Kernel) {
 
 fn in_a_guest() {
     let (work, kernel) = clean_root();
-    let headers = format!("usr/src/linux-headers-{}", kernel.release());
+    let headers = format!("usr/src/linux-headers-{}", kernel.is.release);
     let root = work.join("root");
     fs::create_dir(&root).unwrap();
     succeed(
@@ -80,6 +80,7 @@ fn in_a_guest() {
             .args(["--kernel", &kernel.name, "--root"])
             .arg(&root)
             .args(["--memory", "6144", "--boot-timeout", "600"])
-            .args(["--timeout", "1800", "--", "sh", "/fortune/guest"]),
+            .args(["--timeout", "1800", "--"])
+            .args(["sh", "-c", "cd /fortune && sh guest"]),
     );
 }

@@ -97,7 +97,9 @@ fn run(block: &Block) {
     } else if text.contains("KDIR") {
         let kernel = default_kernel();
         // Where it can be written to, as /usr/src can natively.
-        let kdir = kernel.dir.join(kernel.headers().strip_prefix("/").unwrap());
+        let kdir = kernel
+            .dir
+            .join(kernel.is.headers.strip_prefix("/").unwrap());
         let kdir = format!("KDIR={}", kdir.display());
         if !copy.join("fortune.ko").exists() {
             succeed(

@@ -139,7 +139,7 @@ mod loading {
     /// that was signed with its own key, which was made with it and is nowhere but in the cache.
     fn signed_modules() {
         let kernel = kernel(Need::Debug);
-        let tree = kernel.headers();
+        let tree = &kernel.is.headers;
         let work = work("signed");
         let signed = work.join("signed.ko");
         let config = fs::read_to_string(tree.join(".config")).unwrap();

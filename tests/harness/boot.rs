@@ -26,16 +26,26 @@ ktap::tests!(boot, Boot:
     options,
     root_of_ones_own,
     icount_means_one_cpu,
+    files_and_directories,
+    builds_modules_of_others,
     bad_options,
 );
 
-/// The command that starts a guest.
+/// The command that starts a guest when everything is built.
 fn boot_command() -> Command {
-    kernel(Need::Kernel).boot()
+    kernel(Need::Kernel).boot_bare()
 }
 
 fn boot(arguments: &[&str]) -> Said {
     run(boot_command().args(arguments))
+}
+
+/// What a person calls.
+fn qemu_boot(arguments: &[&str]) -> Said {
+    run(Command::new("qemu/boot")
+        .args(["--kernel", &kernel(Need::Kernel).name])
+        .args(arguments)
+        .stdin(Stdio::null()))
 }
 
 #[track_caller]
@@ -263,7 +273,7 @@ fn options() {
         "-c",
         commands,
     ]);
-    let expected = "751 script\n751 /etc/deep/other\nfortune.ko\nscript\n1\none.two=three\n";
+    let expected = "751 script\n751 /etc/deep/other\nscript\n1\none.two=three\n";
     assert_ends(&output, 0, expected, "");
 }
 
@@ -306,10 +316,53 @@ fn icount_means_one_cpu() {
     );
 }
 
+fn files_and_directories() {
+    let directory = work("directory");
+    fs::create_dir(directory.join("deep")).unwrap();
+    fs::write(directory.join("deep/file"), "deep\n").unwrap();
+    std::os::unix::fs::symlink("deep/file", directory.join("link")).unwrap();
+    let directory = directory.to_str().unwrap();
+    let output = boot(&[
+        "--file",
+        directory,
+        "--file",
+        &format!("{directory}:/etc/other"),
+        "--",
+        "sh",
+        "-c",
+        "cat directory/deep/file /etc/other/link; readlink /etc/other/link",
+    ]);
+    assert_ends(&output, 0, "deep\ndeep\ndeep/file\n", "");
+}
+
+fn builds_modules_of_others() {
+    let module = |name| format!("tests/harness/modules/{name}");
+    let commands = "ls; insmod hello.ko && dmesg | grep -o 'Hello.*'";
+    let output = qemu_boot(&[
+        "--build",
+        &module("hello"),
+        "--build",
+        &module("stuck"),
+        "--",
+        "sh",
+        "-c",
+        commands,
+    ]);
+    assert_ends(&output, 0, "hello.ko\nstuck.ko\nHello, world\n", "");
+    let left: Vec<_> = fs::read_dir(module("hello")).unwrap().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+
+    // The first error, and nothing that comes of it.
+    let broken = qemu_boot(&["--build", &module("broken"), "--", "true"]);
+    assert_ends(&broken, 126, "", "error: 'first' undeclared");
+    let said = &broken.stderr;
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
+}
+
 fn bad_options() {
-    let no_file = boot(&["--file", "/no/such/file", "--", "true"]);
+    let no_file = qemu_boot(&["--file", "/no/such/file", "--", "true"]);
     assert_ends(&no_file, 126, "", "/no/such/file: there is no such file");
-    let no_root = boot(&["--root", "/no/such/directory", "--", "true"]);
+    let no_root = qemu_boot(&["--root", "/no/such/directory", "--", "true"]);
     assert_ends(
         &no_root,
         126,
@@ -317,12 +370,30 @@ fn bad_options() {
         "/no/such/directory: there is no such directory",
     );
     // A shell takes a terminal, which a test does not have.
-    assert_ends(&boot(&[]), 126, "", "that takes a terminal");
+    assert_ends(&qemu_boot(&[]), 126, "", "that takes a terminal");
     assert_ends(
-        &boot(&["--smp", "many", "--", "true"]),
+        &qemu_boot(&["--smp", "many", "--", "true"]),
         2,
         "",
         "invalid value 'many'",
     );
-    assert_ends(&boot(&["--timeout"]), 2, "", "a value is required");
+    assert_ends(&qemu_boot(&["--timeout"]), 2, "", "a value is required");
+    assert_ends(
+        &qemu_boot(&["--tiemout", "3"]),
+        2,
+        "",
+        "no option --tiemout",
+    );
+    assert_ends(
+        &qemu_boot(&["--kernel", "minix"]),
+        2,
+        "",
+        "no kernel 'minix'",
+    );
+    assert_ends(
+        &qemu_boot(&["--build", "/tmp"]),
+        126,
+        "",
+        "neither a Kbuild",
+    );
 }

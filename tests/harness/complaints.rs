@@ -18,7 +18,7 @@ ktap::tests!(complaints, Host:
 fn finds_complaints() {
     for line in [
         "[    4.1] WARNING: CPU: 0 PID: 1 at fs/proc/generic.c:377 proc_register+0x1f/0x200",
-        "[    4.1] BUG: KASAN: slab-use-after-free in fortune_read+0x1/0x2",
+        "[    4.1] BUG: KASAN: slab-use-after-free in hello_read+0x1/0x2",
         "[    4.1] Oops: 0002 [#1] SMP NOPTI",
         "[    4.1] BUG: sleeping function called from invalid context at mm/slab.h:1",
         "[    4.1] WARNING: possible circular locking dependency detected",
@@ -56,7 +56,7 @@ fn leaves_the_rest_alone() {
                [    0.1] kmemleak: Kernel memory leak detector initialized\n\
                [    0.2] kmemleak: Automatic memory scanning thread started\n\
          [    4.0] guest: test writes.bugs_of_old\n\
-               [    4.1] fortune: loading out-of-tree module taints kernel.\n";
+               [    4.1] hello: loading out-of-tree module taints kernel.\n";
     assert_eq!(complaints(log), [""; 0]);
 }
 

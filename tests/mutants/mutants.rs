@@ -148,7 +148,10 @@ fn check(&(name, needs, tests, by): &Mutant) {
         stdout,
         stderr,
     } = run(kernel
-        .boot_with(&module)
+        .boot()
+        // In the place of the other one.
+        .arg("--file")
+        .arg(module)
         .args(["--timeout", "60", "--", "guest", "test", tests]));
     fs::remove_dir_all(&copy).unwrap();
     let outcomes = ktap::read(&stdout);
@@ -184,10 +187,10 @@ fn build(copy: &Path, name: &str, kernel: &crate::kernel::Kernel) -> PathBuf {
     );
     let mut make = Command::new("make");
     make.arg("-C")
-        .arg(kernel.headers())
+        .arg(&kernel.is.headers)
         .arg(format!("M={}", copy.display()));
-    // As the Makefile does for a kernel of our own.
-    if kernel.is_debug() {
+    // As the Makefile does.
+    if kernel.is.llvm {
         make.arg("LLVM=1");
     }
     succeed(make.arg("modules"));

@@ -36,8 +36,8 @@ use std::{
     time::Duration,
 };
 
-/// Where the command starts: with fortune.ko and the files of `--file`.
-const HOME: &str = "/fortune";
+/// Where the command starts: with the modules that were built, and the files of `--file`.
+const HOME: &str = "/root";
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/busybox";
 

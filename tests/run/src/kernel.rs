@@ -2,6 +2,7 @@
 
 //! The kernels that the tests of the host have, and what starts guests with them.
 
+use anyhow::Result;
 use ktap::{Declaration, Need, Place};
 use std::{
     env, fs,
@@ -10,14 +11,13 @@ use std::{
     sync::OnceLock,
 };
 
-/// The kernel that the project takes if it is not told, and on which instructions are counted.
-const DEFAULT: &str = "debian-7.2";
-
 /// A kernel to test on.
 pub(crate) struct Kernel {
     pub(crate) name: String,
     /// What `scripts/kernel` made.
     pub(crate) dir: PathBuf,
+    /// What there is to know of it.
+    pub(crate) is: boot::Kernel,
 }
 
 /// The top of the checkout, where everything here runs.
@@ -26,36 +26,20 @@ pub(crate) fn top() -> PathBuf {
 }
 
 impl Kernel {
+    pub(crate) fn new(name: &str, dir: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            dir: dir.into(),
+            is: boot::Kernel::of(Path::new(dir))?,
+        })
+    }
+
     /// Those of the pairs of words that `--kernel` takes.
-    pub(crate) fn of(words: &[String]) -> Vec<Self> {
-        let kernels = words.chunks_exact(2).map(|words| Self {
-            name: words[0].clone(),
-            dir: words[1].clone().into(),
-        });
-        kernels.collect()
-    }
-
-    /// What one of the files of its directory says.
-    fn says(&self, file: &str) -> String {
-        let path = self.dir.join(file);
-        let text = fs::read_to_string(&path);
-        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        text.trim_end().to_owned()
-    }
-
-    /// Whether it checks itself.
-    pub(crate) fn is_debug(&self) -> bool {
-        self.name.starts_with("debug-")
-    }
-
-    /// What `uname -r` says on it.
-    pub(crate) fn release(&self) -> String {
-        self.says("release")
-    }
-
-    /// As Debian calls it.
-    pub(crate) fn architecture(&self) -> String {
-        self.says("arch")
+    pub(crate) fn of(words: &[String]) -> Result<Vec<Self>> {
+        let kernels = words.chunks_exact(2);
+        kernels
+            .map(|words| Self::new(&words[0], &words[1]))
+            .collect()
     }
 
     /// Where Kbuild has built the modules for it.
@@ -74,31 +58,23 @@ impl Kernel {
             .collect()
     }
 
-    /// Its build directory, where its package has it.
-    pub(crate) fn headers(&self) -> PathBuf {
-        Path::new("/usr/src").join(format!("linux-headers-{}", self.release()))
+    /// Starts a guest with it; to be given more options and a command.
+    pub(crate) fn boot_bare(&self) -> Command {
+        let mut boot = Command::new(top().join("build/bin/boot"));
+        boot.arg("--kernel-dir").arg(&self.dir).stdin(Stdio::null());
+        boot
     }
 
-    /// Starts a guest with it that has fortune.ko and the program `guest`; to be given more options and a command.
+    /// The same with fortune.ko and the program `guest` in it.
     pub(crate) fn boot(&self) -> Command {
-        self.boot_with(&self.build().join("fortune.ko"))
-    }
-
-    /// The same with another fortune.ko.
-    pub(crate) fn boot_with(&self, module: &Path) -> Command {
-        let bin = top().join("build/bin");
-        let guest = format!(
-            "{}/guest-{}:/usr/bin/guest",
-            bin.display(),
-            self.architecture()
-        );
-        let mut boot = Command::new(bin.join("boot"));
-        boot.arg("--kernel-dir")
-            .arg(&self.dir)
-            .arg("--module")
-            .arg(module)
-            .args(["--file", &guest])
-            .stdin(Stdio::null());
+        let (build, top) = (self.build(), top());
+        let mut boot = self.boot_bare();
+        boot.arg(format!("--file={}/fortune.ko", build.display()));
+        boot.arg(format!(
+            "--file={}/build/bin/guest-{}:/usr/bin/guest",
+            top.display(),
+            self.is.architecture
+        ));
         boot
     }
 }
@@ -115,24 +91,27 @@ pub(crate) fn have(kernels: Vec<Kernel>) {
 /// the headers of those there.
 fn first(is: impl Fn(&Kernel) -> bool) -> Option<&'static Kernel> {
     let mut kernels = KERNELS.get()?.iter();
-    kernels.find(|kernel| is(kernel) && kernel.headers().join(".config").exists())
+    kernels.find(|kernel| is(kernel) && kernel.is.headers.join(".config").exists())
 }
 
 /// A kernel that is as a test needs it.
 fn find(need: Need) -> Result<&'static Kernel, String> {
     let (kernel, what) = match need {
         Need::Stock => (
-            first(|kernel| !kernel.is_debug()),
+            first(|kernel| !kernel.is.checks_itself),
             "stock kernel of Debian trixie, of this machine's architecture,",
         ),
-        Need::Debug => (first(Kernel::is_debug), "kernel that checks itself"),
+        Need::Debug => (
+            first(|kernel| kernel.is.checks_itself),
+            "kernel that checks itself",
+        ),
         Need::Counted => (
-            first(|kernel| kernel.name == DEFAULT),
+            first(|kernel| kernel.name == boot::DEFAULT),
             "kernel on which instructions are counted",
         ),
         _ => (
             // A stock one, if there is one.
-            first(|kernel| !kernel.is_debug()).or_else(|| first(|_| true)),
+            first(|kernel| !kernel.is.checks_itself).or_else(|| first(|_| true)),
             "kernel of Debian trixie, of this machine's architecture,",
         ),
     };
@@ -147,11 +126,8 @@ pub(crate) fn kernel(need: Need) -> &'static Kernel {
 
 /// The kernel that the project takes if it is not told, fetched if it has to be: outside of the Debian root.
 pub(crate) fn default_kernel() -> Kernel {
-    let dir = succeed(Command::new("scripts/kernel").arg(DEFAULT));
-    Kernel {
-        name: DEFAULT.to_owned(),
-        dir: dir.trim_end().into(),
-    }
+    let dir = succeed(Command::new("scripts/kernel").arg(boot::DEFAULT));
+    Kernel::new(boot::DEFAULT, dir.trim_end()).expect("scripts/kernel has made it")
 }
 
 /// Copies the checkout, as it is, without what git does not know.

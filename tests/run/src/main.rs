@@ -87,7 +87,13 @@ fn main() -> ExitCode {
     match Verb::parse() {
         Verb::Tests(options) => tests(&options),
         Verb::Host { kernels, words } => {
-            kernel::have(Kernel::of(&kernels.kernel));
+            match Kernel::of(&kernels.kernel) {
+                Ok(kernels) => kernel::have(kernels),
+                Err(error) => {
+                    eprintln!("run host: {error:#}");
+                    return ExitCode::from(2);
+                }
+            }
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let end = ktap::program(words[0], &words[1..], host::tests(), kernel::lacks);
             end.unwrap_or_else(|| {
@@ -147,7 +153,7 @@ fn interrupt(outcomes: &mut Vec<Outcome>) {
 fn run(options: &Options, report: &mut Report) -> Result<()> {
     let all = options.pattern.is_empty();
     let patterns: Vec<&str> = options.pattern.iter().map(String::as_str).collect();
-    let kernels = Kernel::of(&options.kernels.kernel);
+    let kernels = Kernel::of(&options.kernels.kernel)?;
     let tests = declared()?;
     for &pattern in &patterns {
         let is_there = !chosen(tests.clone(), &[pattern], |test| test).is_empty();
@@ -178,13 +184,13 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         host_tests(options, &kernels, of_place, report)?;
     }
 
-    let first = kernels.iter().find(|kernel| !kernel.is_debug());
+    let first = kernels.iter().find(|kernel| !kernel.is.checks_itself);
     let first = first.map(|kernel| &kernel.name);
     for kernel in &kernels {
         // What is not of the contract takes longer, and has to be seen once.
         let verb = match options.soak {
             true => "soak",
-            false if all && !kernel.is_debug() && first != Some(&kernel.name) => "contract",
+            false if all && !kernel.is.checks_itself && first != Some(&kernel.name) => "contract",
             false => "test",
         };
         let of_guests = tests.iter().filter(|test| {
