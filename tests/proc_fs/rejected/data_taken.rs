@@ -2,7 +2,7 @@
 
 // Nor can it be taken out while C has it.
 //
-// error: field `data` of struct `entry::File` is private
+// error: field `data` of struct
 
 pub struct Data(pub u8);
 

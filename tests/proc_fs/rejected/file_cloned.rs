@@ -2,7 +2,7 @@
 
 // One value removes an entry, and only one.
 //
-// error: no method named `clone` found for struct `entry::File
+// error: no method named `clone` found for struct
 
 pub struct Data(pub u8);
 

@@ -2,7 +2,7 @@
 
 // A page of the allocator's holds what was there before.
 //
-// error: expected `mapping::Page`, found `kernel::page::Page`
+// error: found `kernel::page::Page`
 
 pub struct Data;
 

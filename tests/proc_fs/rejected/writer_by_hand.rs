@@ -2,7 +2,7 @@
 
 // Only a call of user space brings a place to write to.
 //
-// error: cannot construct `UserWriter<'_>` with struct literal syntax due to private fields
+// error: with struct literal syntax due to private fields
 
 pub fn write_anywhere() -> Result {
     let mut writer = UserWriter {
