@@ -28,6 +28,10 @@ mod readme;
 mod rejected;
 #[path = "../../building/template.rs"]
 mod template;
+#[path = "../../harness/trial.rs"]
+mod trial;
+#[path = "../../harness/try.rs"]
+mod tried;
 
 use crate::{bench, coverage, report};
 
@@ -40,6 +44,8 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         editor::tests(),
         mutants::tests(),
         boot::tests(),
+        tried::tests(),
+        trial::tests(),
         own_boot::tests(),
         native::tests(),
         detectors::tests(),
