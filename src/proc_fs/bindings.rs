@@ -4,38 +4,41 @@
 //!
 //! C header: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h).
 
-#![allow(
+pub(super) use generated::*;
+
+#[allow(
     clippy::all,
     dead_code,
     improper_ctypes,
     missing_docs,
     non_camel_case_types,
+    non_upper_case_globals,
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
+mod generated {
+    use kernel::{
+        bindings::*,
+        ffi, //
+    };
 
-use kernel::{
-    bindings::*,
-    ffi, //
-};
+    include!(concat!(
+        env!("PROC_FS_GENERATED"),
+        "/proc_fs_generated.rs" //
+    ));
 
-include!(concat!(
-    env!("PROC_FS_GENERATED"),
-    "/proc_fs_generated.rs" //
-));
+    /// The layout of `struct proc_ops` by the kernel's C compiler (`layout.c`).
+    pub mod layout {
+        include!(concat!(
+            env!("PROC_FS_GENERATED"),
+            "/layout_generated.rs" //
+        ));
+    }
+}
 
 // SAFETY: It has flags and functions, which may be missing: all zeroes are a `proc_ops` without
 // any.
 unsafe impl pin_init::Zeroable for proc_ops {}
-
-/// The layout of `struct proc_ops` by the kernel's C compiler (`layout.c`).
-#[allow(non_upper_case_globals)]
-mod layout {
-    include!(concat!(
-        env!("PROC_FS_GENERATED"),
-        "/layout_generated.rs" //
-    ));
-}
 
 // bindgen reads the header with libclang, the kernel was compiled with whatever compiled it: they
 // must agree on where each function pointer is, or the kernel calls something else.

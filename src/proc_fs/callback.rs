@@ -17,7 +17,7 @@ use kernel::{
 ///
 /// Each function is sound to be called by procfs for an entry for whose inodes `i_private` is a
 /// pointer to a `T` which can be shared until `proc_remove` has returned.
-pub(super) struct ProcOps<T>(bindings::proc_ops, PhantomData<fn(&T)>);
+pub(super) struct ProcOps<T>(bindings::proc_ops, PhantomData<fn(T) -> T>);
 
 impl<T> ProcOps<T> {
     /// # Safety

@@ -71,7 +71,12 @@ impl Entry {
     ///   like a process.
     /// - [`ENOMEM`]: no memory, or an entry of this name is there, after a warning in the kernel
     ///   log. procfs tells no difference.
-    fn new(
+    ///
+    /// # Safety
+    ///
+    /// `make` must return what one of the functions of `fs/proc/generic.c` that make an entry has
+    /// returned for these arguments: an entry that nobody else removes, or null.
+    unsafe fn new(
         dir: &Dir,
         name: &CStr,
         make: impl FnOnce(*const c_char, *mut proc_dir_entry) -> *mut proc_dir_entry,
@@ -99,7 +104,7 @@ impl Entry {
                 make(path.as_ptr(), ptr::null_mut())
             }
         };
-        // INVARIANT: The entry was just made, and nobody else knows of it.
+        // INVARIANT: By the precondition.
         Ok(Self(NonNull::new(raw).ok_or(ENOMEM)?))
     }
 
@@ -231,13 +236,15 @@ impl Dir {
     pub fn subdir(&self, name: &CStr, options: impl Into<Options<Directory>>) -> Result<Self> {
         let options = options.into();
         options.check()?;
-        let entry = Entry::new(self, name, |name, parent| {
+        let make = |name, parent| {
             // SAFETY: `name` is a C string, which is copied, and `parent` null or a directory that
             // `self` keeps. A directory has no data that anybody reads.
             unsafe {
                 bindings::proc_mkdir_data(name, options.mode.into_raw(), parent, ptr::null_mut())
             }
-        })?;
+        };
+        // SAFETY: `proc_mkdir_data` makes an entry, and nobody else knows of it.
+        let entry = unsafe { Entry::new(self, name, make) }?;
         entry.set(options);
         let parent = self.clone();
         Ok(Self(Place::Ours(Arc::new(
@@ -264,11 +271,13 @@ impl Dir {
         if size < 2 || size > PATH_MAX as usize {
             return Err(EINVAL);
         }
-        let entry = Entry::new(self, name, |name, parent| {
+        let make = |name, parent| {
             // SAFETY: `name` and `target` are C strings, which are copied, and `parent` is null or
             // a directory that `self` keeps.
             unsafe { bindings::proc_symlink(name, parent, target.as_char_ptr()) }
-        })?;
+        };
+        // SAFETY: `proc_symlink` makes an entry, and nobody else knows of it.
+        let entry = unsafe { Entry::new(self, name, make) }?;
         Ok(Symlink {
             _entry: entry,
             _dir: self.clone(),
@@ -405,7 +414,7 @@ impl Dir {
     {
         options.check()?;
         let data = KVBox::pin_init(data, GFP_KERNEL | __GFP_NOWARN)?;
-        let entry = Entry::new(self, name, |name, parent| {
+        let make = |name, parent| {
             let data = ptr::from_ref::<T>(&data).cast_mut().cast();
             // SAFETY:
             // - `name` is a C string, which is copied, and `parent` null or a directory that `self`
@@ -422,7 +431,9 @@ impl Dir {
                     data,
                 )
             }
-        })?;
+        };
+        // SAFETY: `proc_create_data` makes an entry, and nobody else knows of it.
+        let entry = unsafe { Entry::new(self, name, make) }?;
         entry.set(options);
         Ok(File {
             _entry: entry,

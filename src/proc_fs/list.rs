@@ -5,11 +5,11 @@
 use super::{
     bindings::proc_ops,
     callback::ProcOps,
+    kernel_crate, //
     seq::{
         self,
         SeqWriter, //
     },
-    upstream, //
 };
 use core::{
     marker::PhantomData,
@@ -31,10 +31,12 @@ use kernel::{
 /// A file that reads as the items of a list, one after the other.
 ///
 /// The list may change while it is read. An item is known by an id, which stays the same as long as
-/// the item is there and is not used again soon; a reader gets each item that is there all the time
-/// exactly once, in the order of the ids, and none twice. Nothing is locked between two items, nor
-/// while what was printed is copied to user space. A reader that is being killed gets no further
-/// item, however many there are: the read ends, with EINTR where it has nothing yet.
+/// the item is there and is not used again soon; a reader who goes on where it stopped gets each
+/// item that is there all the time exactly once, in the order of the ids, and none twice. One who
+/// begins elsewhere (`pread`, `lseek`) gets what is so many bytes down the list as it is now.
+/// Nothing is locked between two items, nor while what was printed is copied to user space. A task
+/// that is being killed gets no further item, however many there are: the read ends, with EINTR
+/// where it has nothing yet.
 ///
 /// # Examples
 ///
@@ -110,34 +112,21 @@ impl<T: List> Lists<T> {
         result
     }
 
-    /// The data of the entry.
-    ///
-    /// # Safety
-    ///
-    /// `m` must be the `seq_file` of a file opened by [`Self::open`], and the reference must not be
-    /// used after the function of `SEQ_OPS` that was called with it.
-    unsafe fn data<'a>(m: *mut bindings::seq_file) -> &'a T {
-        // SAFETY: The `seq_file` is valid, and `open` has put there the data of the entry.
-        let data = unsafe { (*m).private };
-        // SAFETY: That is a `T`. `seq_read_iter` and `seq_lseek` alone call the functions of
-        // `SEQ_OPS`, that is inside callbacks that `proc_remove` waits for.
-        unsafe { &*data.cast::<T>() }
-    }
-
     /// The first item at or after `from`, whose id becomes `*pos`. What is returned stands for it:
     /// seq_file only passes it on.
     ///
     /// # Safety
     ///
-    /// As for [`Self::data`], and `pos` must be valid for writing.
+    /// As for [`seq::data`], for a file opened by [`Self::open`], and `pos` must be valid for
+    /// writing.
     unsafe fn find(m: *mut bindings::seq_file, from: Offset, pos: *mut Offset) -> *mut c_void {
         // `traverse` and `seq_read_iter` go from item to item by themselves, for as many as print
         // nothing or come before the position.
-        if upstream::fatal_signal_pending() {
+        if kernel_crate::fatal_signal_pending() {
             return EINTR.to_ptr();
         }
-        // SAFETY: By the precondition.
-        let data = unsafe { Self::data(m) };
+        // SAFETY: By the precondition; `open` has put the data there, which is a `T`.
+        let data = unsafe { seq::data::<T>(m) };
         // CAST: seq_file counts from 0, and this file only up.
         let found = data
             .next_at(from as u64)
@@ -190,8 +179,9 @@ impl<T: List> Lists<T> {
     ///
     /// Only for seq_file, for a file opened by [`Self::open`].
     unsafe extern "C" fn show(m: *mut bindings::seq_file, _item: *mut c_void) -> c_int {
-        // SAFETY: seq_file passes its own `seq_file`.
-        let data = unsafe { Self::data(m) };
+        // SAFETY: This is a function of `seq_operations`, and `open` has put the data there, which
+        // is a `T`.
+        let data = unsafe { seq::data::<T>(m) };
         // The position of the item that `start` or `next` has found last.
         // SAFETY: As above, and whoever calls holds its lock.
         let id = unsafe { (*m).index };

@@ -75,29 +75,37 @@
 //!
 //! The position is a copy, written back on success, if it is one.
 //!
-//! **No errno means more than an error.** EIOCBQUEUED would say that a request goes on, and EAGAIN
-//! from a `show` makes seq_file call it again, for ever: both are EIO then. seq_file neither looks
-//! at signals nor stops at any length by itself: a [`List`] ends when its reader is being killed, a
-//! text of more than 4 MiB is EFBIG.
+//! **No errno makes the kernel wait or call again for ever.** EIOCBQUEUED would say that a request
+//! goes on, and EAGAIN from a `show` makes seq_file call it again: both are EIO then. seq_file
+//! neither looks at signals nor stops at any length by itself: a [`List`] ends when its reader is a
+//! task that is being killed, a text of 4 MiB or more is EFBIG.
 //!
 //! # What users of this module must not do
 //!
 //! No type can prevent these. What happens then:
 //!
-//! - Drop a [`File`] or a [`Symlink`] inside one of its own callbacks, or while holding a lock that
-//!   one of them takes, or two files in each other's: `proc_remove` waits for the callbacks, so
-//!   this deadlocks, and the tasks can't be killed.
+//! - Drop a [`File`] inside one of its own callbacks, or while holding a lock that one of them
+//!   takes, or two files in each other's: `proc_remove` waits for the callbacks, so this deadlocks,
+//!   and the tasks can't be killed. A [`Symlink`] is waited for by whoever drops it as long as
+//!   somebody is on the way through it, who may be stalled.
+//! - In [`Operations::mmap`], touch the task's memory, lock its mappings (`current!().mm()`), take
+//!   a lock that is held elsewhere while a user's memory is touched, or drop a [`File`]: the
+//!   mappings are locked there, and a page fault waits for them, so this deadlocks too.
+//! - In [`Operations::release`] or in the drop of a `Ptr`, use anything of the current task, such
+//!   as `LocalFile::fget` or a `FileDescriptorReservation`: it may be exiting and have no
+//!   descriptors any more, which the kernel crate does not look at (a NULL dereference), or be some
+//!   other task. `UserSlice` there, or in a `read_iter`, `show` or `next_at`, can be another task's
+//!   memory.
 //! - Forget a [`File`] (`mem::forget`, a reference cycle) in a module and let the module be
 //!   unloaded: procfs calls functions that are gone. That is so for any registration of the kernel
 //!   crate.
-//! - Make an entry of a name that is there already, or drop one while sleeping is not allowed: a
-//!   warning of the kernel, which halts one with `panic_on_warn`. After the first there is ENOMEM.
-//! - Lock the task's own mappings (`current!().mm()`), or read or write its memory, in
-//!   [`Operations::mmap`], which has them locked: this deadlocks.
-//! - Use `current` in `release` or in the drop of a `Ptr`: it may be the task that unloads the
-//!   module.
-//! - Panic, loop for ever, recurse without end, or drop a chain of one's own values so long that
-//!   the stack does not last: as anywhere in the kernel.
+//! - Make or drop anything of this module, or move bytes to or from user space, in an interrupt or
+//!   where sleeping is not allowed: a warning at best, a deadlock or a use after free at worst.
+//! - Make an entry of a name that is there already: a warning of the kernel, which halts one with
+//!   `panic_on_warn`, and ENOMEM.
+//! - Have one [`Page`] mapped 2^31 times at once: its counters overflow (`vm_insert_page`).
+//! - Panic, deadlock by locks of one's own, loop for ever, or use more stack than there is, by
+//!   recursion, by large values, or by dropping a long chain: as anywhere in the kernel.
 //!
 //! # What is not supported
 //!
@@ -117,13 +125,13 @@ mod bindings;
 mod bytes;
 mod callback;
 mod entry;
+mod kernel_crate;
 mod list;
 mod mapping;
 mod operations;
 mod options;
 mod seq;
 mod show;
-mod upstream;
 mod user;
 
 pub use self::{

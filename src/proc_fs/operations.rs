@@ -70,7 +70,7 @@ pub enum Seek {
 ///         .ok_or(EOVERFLOW),
 ///     Whence::Data => Ok(0),
 ///     Whence::Hole => Ok(-1),
-///     Whence::Cur => Err(EINVAL),
+///     Whence::Cur => pos.checked_add(offset).ok_or(EOVERFLOW),
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub enum Whence {
 
 impl Whence {
     fn from_raw(whence: c_int) -> Result<Self> {
-        // CAST: The constants are 0 to 4.
+        // CAST: The constants are 0 to 4, and what is negative becomes none of them.
         match whence as u32 {
             bindings::SEEK_SET => Ok(Self::Set),
             bindings::SEEK_CUR => Ok(Self::Cur),
@@ -108,8 +108,10 @@ impl Whence {
 /// place: EIO for read, write and mmap, ENOTTY for ioctl. Implement [`Operations::read`] or
 /// [`Operations::read_iter`], not both: that does not compile.
 ///
-/// Callbacks run in the context of the system call and may sleep. They run on any number of CPUs at
-/// once, and on one open file too.
+/// Callbacks may sleep. They run on any number of CPUs at once, and on one open file too: in the
+/// context of the system call, but `read_iter` also for the kernel itself (`kernel_read`, a loop
+/// device), and `release` for whoever closes the file last or removes the entry. A change of the
+/// open file's flags (O_NONBLOCK, by `fcntl(2)`) is not seen by them.
 ///
 /// # Examples
 ///
@@ -150,7 +152,8 @@ pub trait Operations: Sized + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever is returned is what `open(2)` fails with; then there is no `release`.
+    /// Whatever is returned is what `open(2)` fails with, and there is no `release` then. The VFS
+    /// opens again, twice at most, after ECHILD, ESTALE and EOPENSTALE, which becomes ESTALE.
     fn open(&self, file: &LocalFile) -> Result<Self::Ptr>;
 
     /// `read(2)`, `pread(2)`, and each segment of `readv(2)`: write to `buf`, and advance `pos`. To
@@ -170,8 +173,8 @@ pub trait Operations: Sized + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Like [`Operations::read`], for files that want `splice(2)` and `sendfile(2)` to work: those
-    /// read into kernel memory. All segments of `readv(2)` come in one call.
+    /// Like [`Operations::read`], for files that want `splice(2)` to work and, where they can seek,
+    /// `sendfile(2)`: those read into kernel memory. All segments of `readv(2)` come in one call.
     ///
     /// # Errors
     ///
@@ -200,7 +203,8 @@ pub trait Operations: Sized + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `lseek(2)`: return where the position is to be. Implementing it makes the file seekable.
+    /// `lseek(2)` at the position `pos`: return where it is to be. Implementing it makes the file
+    /// seekable.
     ///
     /// # Errors
     ///
@@ -208,6 +212,7 @@ pub trait Operations: Sized + Sync + 'static {
     fn lseek(
         &self,
         _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _pos: Offset,
         _offset: Offset,
         _whence: Whence,
     ) -> Result<Offset> {
@@ -215,7 +220,8 @@ pub trait Operations: Sized + Sync + 'static {
     }
 
     /// `ioctl(2)`, from 64-bit and 32-bit user space: `arg` is a number or an address, and what it
-    /// points to must be laid out the same for both (`compat_ptr_ioctl`).
+    /// points to must be laid out the same for both (`compat_ptr_ioctl`). Some commands are the
+    /// VFS's own and don't come here (`do_vfs_ioctl`).
     ///
     /// # Errors
     ///
@@ -232,7 +238,8 @@ pub trait Operations: Sized + Sync + 'static {
     /// `mmap(2)`: insert pages into the new mapping. The mapping holds the file, and its pages,
     /// until it is unmapped, which can be long after the entry is gone; no callback comes then.
     ///
-    /// The task's mappings are locked meanwhile: to lock them here deadlocks.
+    /// The task's mappings are locked meanwhile. Neither touch its memory here, nor take a lock
+    /// that is held anywhere while that is done, nor remove an entry: these deadlock.
     ///
     /// # Errors
     ///
@@ -248,7 +255,8 @@ pub trait Operations: Sized + Sync + 'static {
     /// The last descriptor of an open file was closed, or the entry is being removed.
     ///
     /// Called once for each `open` that succeeded, when no other callback runs on this open file.
-    /// May run on the thread that removes the entry: `current` means nothing here.
+    /// The task may be one that removes the entry, a worker of the kernel, or one that is exiting
+    /// and has neither memory nor descriptors any more: use nothing of `current` here.
     fn release(&self, ptr: Self::Ptr) {
         drop(ptr);
     }
@@ -364,8 +372,9 @@ impl<T: Operations> VTable<T> {
         // SAFETY: `proc_reg_read` calls inside `use_pde`, with an open file.
         let (data, ptr) = unsafe { Self::opened(file) };
         let mut buf = UserWriter::new(buf, count);
-        // SAFETY: `vfs_read` passes a position of its caller's. That is null for a stream only,
-        // which no file is that nobody has called `stream_open` for.
+        // SAFETY: Who reads (`vfs_read`, io_uring's `loop_rw_iter`) passes a position of its own.
+        // That is null for a stream only, which no file is that nobody has called `stream_open`
+        // for.
         let mut moved = unsafe { *pos };
         match data.read(ptr, &mut buf, &mut moved) {
             // SAFETY: As above.
@@ -385,8 +394,7 @@ impl<T: Operations> VTable<T> {
         let file = unsafe { (*kiocb).ki_filp };
         // SAFETY: `proc_reg_read_iter` calls inside `use_pde`.
         let (data, ptr) = unsafe { Self::opened(file) };
-        // SAFETY: `vfs_read`, `vfs_iter_read`, `copy_splice_read` and io_uring pass an iterator to
-        // write to, which is theirs alone.
+        // SAFETY: Who calls `->read_iter` passes an iterator to write to, which is its alone.
         let iov: &mut IovIterDest<'_> = unsafe { IovIterDest::from_raw(iter) };
         let mut buf = IterWriter::new(iov);
         // SAFETY: The kiocb is the caller's, who waits for this call.
@@ -428,7 +436,9 @@ impl<T: Operations> VTable<T> {
     unsafe extern "C" fn lseek(file: *mut bindings::file, offset: Offset, whence: c_int) -> Offset {
         // SAFETY: `proc_reg_llseek` calls inside `use_pde`, with an open file.
         let (data, ptr) = unsafe { Self::opened(file) };
-        match Whence::from_raw(whence).and_then(|whence| data.lseek(ptr, offset, whence)) {
+        // SAFETY: As above. `ksys_lseek` holds the position's lock, if the file is shared.
+        let pos = unsafe { (*file).f_pos };
+        match Whence::from_raw(whence).and_then(|whence| data.lseek(ptr, pos, offset, whence)) {
             // `vfs_setpos` refuses what is negative or more than the maximum, and writes the
             // position as C's own do.
             // SAFETY: The file is open, and this is its `lseek`.

@@ -16,9 +16,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// The most that is printed at once, in bytes: more fails with EFBIG.
-///
-/// seq_file would double its memory up to 2 GiB.
+/// So much, in bytes, and more printed at once fails with EFBIG: seq_file would go on doubling its
+/// memory up to 2 GiB, which nobody is charged for.
 const MAX_TEXT: usize = 4 << 20;
 
 /// Takes what a file reads as, with [`write!`] and [`writeln!`] or as bytes.
@@ -39,8 +38,8 @@ impl SeqWriter<'_> {
     ///
     /// # Errors
     ///
-    /// [`EOVERFLOW`]: there is no room. Pass it on: the callback is called again with twice the
-    /// memory, and no read fails with this.
+    /// [`EOVERFLOW`]: there is no room. Pass it on: it is not taken for an error, and the callback
+    /// is called again with twice the memory.
     ///
     /// # Examples
     ///
@@ -99,6 +98,21 @@ impl fmt::Write for SeqWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.write(text.as_bytes()).map_err(|_| fmt::Error)
     }
+}
+
+/// The data of the entry whose `open` has put it into `private`.
+///
+/// # Safety
+///
+/// `m` must be what `seq_read_iter` or `seq_lseek` passes to a function of the `seq_operations`,
+/// for an open file whose `private` is the data of an entry made with a
+/// [`ProcOps<T>`](super::callback::ProcOps), and the reference must not be used after that call.
+pub(super) unsafe fn data<'a, T>(m: *const bindings::seq_file) -> &'a T {
+    // SAFETY: The `seq_file` is valid by the precondition.
+    let data = unsafe { (*m).private };
+    // SAFETY: By the invariant of `ProcOps` it is a `T` that can be shared until `proc_remove` has
+    // returned. Both are called as callbacks of the entry, which that waits for.
+    unsafe { &*data.cast::<T>() }
 }
 
 /// Calls `print` for a `show` of C's, and turns its result into what that returns.

@@ -51,7 +51,7 @@ pub trait Show: Sync + 'static {
     /// # Errors
     ///
     /// The read fails with it; with EIO for EAGAIN and EIOCBQUEUED, by which the kernel means
-    /// something else, and with EFBIG for a text of more than 4 MiB.
+    /// something else, and with EFBIG for a text of 4 MiB or more.
     fn show(&self, m: &mut SeqWriter<'_>) -> Result;
 }
 
@@ -125,11 +125,9 @@ impl<T: Show> Shows<T> {
     ///
     /// Only for seq_file, for a file opened by [`Self::open`].
     unsafe extern "C" fn show(m: *mut bindings::seq_file, _token: *mut c_void) -> c_int {
-        // SAFETY: seq_file passes its own.
-        let data = unsafe { (*m).private };
-        // SAFETY: `single_open` has put there the data of the entry, which is a `T`; this is inside
-        // a callback of the entry.
-        let data = unsafe { &*data.cast::<T>() };
+        // SAFETY: This is a function of `seq_operations`, and `single_open` has put the data there,
+        // which is a `T`.
+        let data = unsafe { seq::data::<T>(m) };
         // SAFETY: This is a `show`.
         unsafe { seq::show(m, |m| data.show(m)) }
     }

@@ -2,7 +2,7 @@
 
 //! Where the bytes of a read go, and where those of a write come from.
 
-use super::upstream;
+use super::kernel_crate;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit, //
@@ -19,8 +19,10 @@ use kernel::{
 
 /// The part of `bytes` from position `pos` on: nothing beyond its end.
 #[inline]
-fn rest(bytes: &[u8], pos: Offset) -> Result<&[u8]> {
-    Ok(bytes.get(usize::try_from(pos)?..).unwrap_or_default())
+fn rest(bytes: &[u8], pos: Offset) -> &[u8] {
+    // No slice is longer than a position that `usize` has no room for.
+    let begin = usize::try_from(pos).unwrap_or(usize::MAX);
+    bytes.get(begin..).unwrap_or_default()
 }
 
 /// Where a read of user space takes its bytes, and how many have arrived there: that number is what
@@ -73,7 +75,7 @@ impl UserWriter<'_> {
         let Some(bytes) = bytes.get(..bytes.len().min(self.room)) else {
             return Ok(0);
         };
-        let arrived = upstream::copy_to_user(self.to, bytes);
+        let arrived = kernel_crate::copy_to_user(self.to, bytes);
         if arrived == 0 && !bytes.is_empty() {
             return Err(EFAULT);
         }
@@ -99,7 +101,7 @@ impl UserWriter<'_> {
     /// ```
     #[inline]
     pub fn simple_read_from_buffer(&mut self, pos: &mut Offset, bytes: &[u8]) -> Result {
-        let arrived = self.write(rest(bytes, *pos)?)?;
+        let arrived = self.write(rest(bytes, *pos))?;
         *pos = pos.saturating_add_unsigned(arrived as u64);
         Ok(())
     }
@@ -153,7 +155,7 @@ impl<'a> IterWriter<'a> {
     /// See [`IterWriter::write`].
     #[inline]
     pub fn simple_read_from_buffer(&mut self, pos: &mut Offset, bytes: &[u8]) -> Result {
-        let arrived = self.write(rest(bytes, *pos)?)?;
+        let arrived = self.write(rest(bytes, *pos))?;
         *pos = pos.saturating_add_unsigned(arrived as u64);
         Ok(())
     }
@@ -213,7 +215,7 @@ impl UserReader<'_> {
     #[inline]
     pub(super) fn read_raw(&mut self, out: &mut [MaybeUninit<u8>]) -> Result {
         let left = self.left.checked_sub(out.len()).ok_or(EINVAL)?;
-        upstream::copy_from_user(out, self.from)?;
+        kernel_crate::copy_from_user(out, self.from)?;
         self.from = self.from.wrapping_byte_add(out.len());
         self.left = left;
         Ok(())

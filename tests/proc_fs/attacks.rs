@@ -227,7 +227,7 @@ impl Operations for Done {
         }
     }
 
-    fn lseek(&self, _: &u64, offset: Offset, _: Whence) -> Result<Offset> {
+    fn lseek(&self, _: &u64, _: Offset, offset: Offset, _: Whence) -> Result<Offset> {
         match self {
             Self::Lseek(lseek) => lseek(offset),
             _ => Err(EBADF),

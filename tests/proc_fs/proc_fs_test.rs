@@ -177,13 +177,13 @@ impl proc_fs::Operations for Memory {
         Ok(count)
     }
 
-    fn lseek(&self, _counted: &Counted, offset: Offset, whence: Whence) -> Result<Offset> {
+    fn lseek(&self, _: &Counted, pos: Offset, offset: Offset, whence: Whence) -> Result<Offset> {
         match whence {
             Whence::Set => Ok(offset),
             Whence::End => offset.checked_add_unsigned(MEMORY as u64).ok_or(EOVERFLOW),
             Whence::Data => Ok(0),
             Whence::Hole => Ok(-1),
-            Whence::Cur => Err(EINVAL),
+            Whence::Cur => pos.checked_add(offset).ok_or(EOVERFLOW),
         }
     }
 

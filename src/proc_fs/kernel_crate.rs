@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel crate lacks, and should have: each function belongs there, and goes from here
-//! when it is there.
+//! What belongs into the kernel crate, which lacks it: each function goes from here when it is
+//! there.
 //!
 //! C headers: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h),
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h).
@@ -47,7 +47,8 @@ pub(super) fn copy_from_user(to: &mut [MaybeUninit<u8>], from: *const c_void) ->
     Ok(())
 }
 
-/// Whether the current task is about to be killed (`fatal_signal_pending`).
+/// Whether the current task is about to be killed: `fatal_signal_pending`, whose other half, the
+/// flag that some signal is pending, is set whenever this one is.
 #[inline]
 pub(super) fn fatal_signal_pending() -> bool {
     // Their numbers begin with 1.
@@ -55,8 +56,7 @@ pub(super) fn fatal_signal_pending() -> bool {
     let task = current!().as_ptr();
     // SAFETY: The current task is there.
     let pending = unsafe { &raw const (*task).pending.signal.sig[0] };
-    // SAFETY: As above. What others write to this word meanwhile, under a lock that C does not take
-    // for looking at it either, is a bit more or less.
+    // SAFETY: As above. Others may write to the word meanwhile: this is READ_ONCE.
     let pending = unsafe { pending.read_volatile() };
     pending & KILL != 0
 }
