@@ -59,9 +59,6 @@ const HOST: &[&str] = &[
     "signed",
 ];
 
-/// The kernel on which instructions are counted.
-const COUNTED: &str = boot::DEFAULT;
-
 /// Those of them that take a kernel which checks itself.
 const DEBUG: &[&str] = &["controls", "mutants", "signed"];
 
@@ -248,13 +245,16 @@ fn host_tests(package: &str, patterns: &[&str], options: &Options) -> Result<Vec
         .chunks_exact(2)
         .filter(|kernel| is_built_here(kernel));
     let kernel = match package {
-        "bench" => here.find(|kernel| kernel[0] == COUNTED),
+        "bench" => here.find(|kernel| kernel[0] == boot::default_kernel()),
         "native" => here.find(|kernel| !is_debug(kernel)),
         _ => here.next(),
     };
     let Some(kernel) = kernel else {
         let reason = match package {
-            "bench" => format!("{COUNTED}, on which instructions are counted, is not in KERNELS"),
+            "bench" => format!(
+                "{}, on which instructions are counted, is not in KERNELS",
+                boot::default_kernel()
+            ),
             "native" => {
                 "no stock kernel of Debian trixie, of this machine's architecture, is in KERNELS"
                     .to_owned()
