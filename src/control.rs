@@ -16,34 +16,28 @@ use super::{
         self,
         Bytes,
         Dir,
-        Mode, //
+        File,
+        Mode,
+        SeqWriter,
+        UserReader, //
     }, //
 };
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
-    seq_file::SeqFile,
-    seq_print,
     sync::{
         atomic::Relaxed,
         Arc, //
-    },
-    uaccess::UserSliceReader, //
+    }, //
 };
 
-/// The directory, and what is in it.
-#[pin_data]
+/// What is in the directory.
 pub struct Control {
-    #[pin]
-    stats: proc_fs::File<Statistics>,
-    #[pin]
-    pot: proc_fs::File<Contents>,
-    #[pin]
-    order: proc_fs::File<Setting<Order>>,
-    #[pin]
-    when_full: proc_fs::File<Setting<WhenFull>>,
-    #[pin]
-    clear: proc_fs::File<Clear>,
+    _stats: File<Statistics>,
+    _pot: File<Contents>,
+    _order: File<Setting<Order>>,
+    _when_full: File<Setting<WhenFull>>,
+    _clear: File<Clear>,
 }
 
 impl Control {
@@ -51,32 +45,20 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// Those of [`Dir::subdir`].
-    pub fn new(dispenser: Arc<Dispenser>) -> impl PinInit<Self, Error> {
+    /// See [`Dir`].
+    pub fn new(dispenser: &Arc<Dispenser>) -> Result<Self> {
         const READ_ONLY: Mode = Mode::new::<0o444>();
         const READ_WRITE: Mode = Mode::new::<0o644>();
         const WRITE_ONLY: Mode = Mode::new::<0o200>();
 
-        pin_init::pin_init_scope(move || {
-            let dir = Dir::driver()?.subdir(c"fortune", Mode::new::<0o555>())?;
-            let dispenser = move || dispenser.clone();
-            Ok(try_pin_init!(Self {
-                stats <- proc_fs::File::show(&dir, c"stats", READ_ONLY, Statistics(dispenser())),
-                pot <- proc_fs::File::list(&dir, c"pot", READ_ONLY, Contents(dispenser())),
-                order <- proc_fs::File::show_and_store(
-                    &dir,
-                    c"order",
-                    READ_WRITE,
-                    Setting::new(dispenser()),
-                ),
-                when_full <- proc_fs::File::show_and_store(
-                    &dir,
-                    c"when_full",
-                    READ_WRITE,
-                    Setting::new(dispenser()),
-                ),
-                clear <- proc_fs::File::store(&dir, c"clear", WRITE_ONLY, Clear(dispenser())),
-            }))
+        let dir = Dir::driver().subdir(c"fortune", Mode::new::<0o555>())?;
+        let its = || dispenser.clone();
+        Ok(Self {
+            _stats: dir.show(c"stats", READ_ONLY, Statistics(its()))?,
+            _pot: dir.list(c"pot", READ_ONLY, Contents(its()))?,
+            _order: dir.show_and_store(c"order", READ_WRITE, Setting::new(its()))?,
+            _when_full: dir.show_and_store(c"when_full", READ_WRITE, Setting::new(its()))?,
+            _clear: dir.store(c"clear", WRITE_ONLY, Clear(its()))?,
         })
     }
 }
@@ -85,7 +67,7 @@ impl Control {
 struct Statistics(Arc<Dispenser>);
 
 impl proc_fs::Show for Statistics {
-    fn show(&self, m: &SeqFile) -> Result {
+    fn show(&self, m: &mut SeqWriter<'_>) -> Result {
         let Stats {
             used,
             reserved,
@@ -95,19 +77,18 @@ impl proc_fs::Show for Statistics {
             evictions,
             clears,
         } = self.0.with_pot(|pot| pot.stats());
-        seq_print!(m, "pot_size {}\n", self.0.size());
-        seq_print!(m, "used {used}\n");
-        seq_print!(m, "reserved {reserved}\n");
-        seq_print!(m, "fortunes {fortunes}\n");
-        seq_print!(m, "draws {draws}\n");
-        seq_print!(m, "stores {stores}\n");
-        seq_print!(m, "evictions {evictions}\n");
-        seq_print!(m, "clears {clears}\n");
+        writeln!(m, "pot_size {}", self.0.size())?;
+        writeln!(m, "used {used}")?;
+        writeln!(m, "reserved {reserved}")?;
+        writeln!(m, "fortunes {fortunes}")?;
+        writeln!(m, "draws {draws}")?;
+        writeln!(m, "stores {stores}")?;
+        writeln!(m, "evictions {evictions}")?;
+        writeln!(m, "clears {clears}")?;
         let errors = self.0.errors();
-        seq_print!(m, "nospace {}\n", errors.nospace.load(Relaxed));
-        seq_print!(m, "faults {}\n", errors.faults.load(Relaxed));
-        seq_print!(m, "nomem {}\n", errors.nomem.load(Relaxed));
-        Ok(())
+        writeln!(m, "nospace {}", errors.nospace.load(Relaxed))?;
+        writeln!(m, "faults {}", errors.faults.load(Relaxed))?;
+        writeln!(m, "nomem {}", errors.nomem.load(Relaxed))
     }
 }
 
@@ -116,7 +97,7 @@ impl proc_fs::Show for Statistics {
 /// The id of a fortune is its number plus one; 0 is the first line.
 struct Contents(Arc<Dispenser>);
 
-impl proc_fs::SeqOperations for Contents {
+impl proc_fs::List for Contents {
     fn next_at(&self, id: u64) -> Option<u64> {
         let next = |number| self.0.with_pot(|pot| pot.next_at(number));
         match id.checked_sub(1) {
@@ -125,19 +106,19 @@ impl proc_fs::SeqOperations for Contents {
         }
     }
 
-    fn show(&self, id: u64, m: &SeqFile) -> Result {
+    fn show(&self, id: u64, m: &mut SeqWriter<'_>) -> Result {
         match id.checked_sub(1) {
             Some(number) => self.0.with_pot(|pot| {
                 let (head, tail) = pot.text(number);
-                if !head.is_empty() {
-                    proc_fs::write_to_seq(m, head);
-                    proc_fs::write_to_seq(m, tail);
-                    proc_fs::write_to_seq(m, b"%\n");
+                if head.is_empty() {
+                    return Ok(());
                 }
+                m.write(head)?;
+                m.write(tail)?;
+                m.write(b"%\n")
             }),
-            None => proc_fs::write_to_seq(m, b"%\n"),
+            None => m.write(b"%\n"),
         }
-        Ok(())
     }
 }
 
@@ -145,7 +126,7 @@ impl proc_fs::SeqOperations for Contents {
 struct Clear(Arc<Dispenser>);
 
 impl proc_fs::Store for Clear {
-    fn store(&self, _buf: &mut UserSliceReader) -> Result {
+    fn store(&self, _buf: &mut UserReader<'_>) -> Result {
         self.0.clear();
         Ok(())
     }
@@ -198,24 +179,23 @@ impl<C> Setting<C> {
 }
 
 impl<C: Choice> proc_fs::Show for Setting<C> {
-    fn show(&self, m: &SeqFile) -> Result {
+    fn show(&self, m: &mut SeqWriter<'_>) -> Result {
         let current = self.0.with_pot(|pot| C::get(pot));
         let mut between = "";
         for &(word, choice) in C::CHOICES {
             if choice == current {
-                seq_print!(m, "{between}[{word}]");
+                write!(m, "{between}[{word}]")?;
             } else {
-                seq_print!(m, "{between}{word}");
+                write!(m, "{between}{word}")?;
             }
             between = " ";
         }
-        seq_print!(m, "\n");
-        Ok(())
+        writeln!(m)
     }
 }
 
 impl<C: Choice> proc_fs::Store for Setting<C> {
-    fn store(&self, buf: &mut UserSliceReader) -> Result {
+    fn store(&self, buf: &mut UserReader<'_>) -> Result {
         // The longest word and its newline.
         let mut written = Bytes::<{ b"sequential\n".len() }>::default();
         written.read(buf)?;

@@ -24,7 +24,9 @@ use super::{
     proc_fs::{
         self,
         Bytes,
-        Seek, //
+        Seek,
+        UserReader,
+        UserWriter, //
     },
     random,
     records::{
@@ -40,7 +42,6 @@ use kernel::{
     },
     fs::{
         file::Offset,
-        File,
         LocalFile, //
     },
     new_mutex,
@@ -53,10 +54,6 @@ use kernel::{
         Arc,
         Mutex,
         MutexGuard, //
-    },
-    uaccess::{
-        UserSliceReader,
-        UserSliceWriter, //
     }, //
 };
 
@@ -263,24 +260,26 @@ impl Draw {
     fn read(
         &mut self,
         dispenser: &Dispenser,
-        buf: &mut UserSliceWriter,
+        buf: &mut UserWriter<'_>,
         pos: &mut Offset,
-    ) -> Result<usize> {
-        let offset = usize::try_from(*pos)?;
+    ) -> Result {
+        let offset = *pos;
         if offset == 0 && !self.undelivered && !self.draw(dispenser)? {
-            return Ok(0);
+            return Ok(());
         }
-        if offset >= self.text.len() {
-            return Ok(0);
+        // CAST: A position is not negative, and no length is wider than 64 bits.
+        if offset as u64 >= self.text.len() as u64 {
+            return Ok(());
         }
-        let rest = self.text.get(offset..).unwrap_or_default();
-        let arrived = proc_fs::write_to_user(buf, rest)?;
+        // CAST: Less than a length.
+        let rest = self.text.get(offset as usize..).unwrap_or_default();
+        let arrived = buf.write(rest)?;
         if offset == 0 {
             self.undelivered = false;
         }
-        // CAST: A text has at most MAX_FORTUNE + 1 bytes, and `offset` was an `Offset`.
-        *pos = offset.wrapping_add(arrived) as Offset;
-        Ok(arrived)
+        // CAST: A text has at most MAX_FORTUNE + 1 bytes.
+        *pos = offset.wrapping_add(arrived as Offset);
+        Ok(())
     }
 }
 
@@ -298,7 +297,7 @@ struct Unfinished {
 impl Unfinished {
     /// Stores what this write completes, and keeps the rest. On an error all is as it was.
     #[inline(always)]
-    fn write(&mut self, dispenser: &Dispenser, buf: &mut UserSliceReader) -> Result<usize> {
+    fn write(&mut self, dispenser: &Dispenser, buf: &mut UserReader<'_>) -> Result<usize> {
         let len = buf.len();
         // Fortunes of one byte and their `%` lines take twice what they cost in the pot.
         if len > dispenser.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE) {
@@ -391,7 +390,7 @@ impl proc_fs::Operations for Fortune {
     const SEEK: Seek = Seek::NoEnd;
 
     #[inline]
-    fn open(&self, _file: &File) -> Result<Self::Ptr> {
+    fn open(&self, _file: &LocalFile) -> Result<Self::Ptr> {
         KBox::pin_init(
             pin_init!(OpenFile {
                 drawn <- new_mutex!(Draw {
@@ -414,12 +413,11 @@ impl proc_fs::Operations for Fortune {
     fn read(
         &self,
         open_file: Pin<&OpenFile>,
-        _file: &LocalFile,
-        buf: &mut UserSliceWriter,
+        buf: &mut UserWriter<'_>,
         pos: &mut Offset,
-    ) -> Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
+    ) -> Result {
+        if buf.room() == 0 {
+            return Ok(());
         }
         let result = open_file.drawn.lock().read(&self.0, buf, pos);
         result.inspect_err(|&error| self.0.count(error))
@@ -429,8 +427,7 @@ impl proc_fs::Operations for Fortune {
     fn write(
         &self,
         open_file: Pin<&OpenFile>,
-        _file: &LocalFile,
-        buf: &mut UserSliceReader,
+        buf: &mut UserReader<'_>,
         _pos: &mut Offset,
     ) -> Result<usize> {
         if buf.is_empty() {

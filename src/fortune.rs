@@ -18,7 +18,15 @@ pub mod random;
 pub mod records;
 
 use control::Control;
-use dispenser::Dispenser;
+use dispenser::{
+    Dispenser,
+    Fortune, //
+};
+use proc_fs::{
+    Dir,
+    File,
+    Mode, //
+};
 
 module! {
     type: Module,
@@ -35,31 +43,21 @@ module! {
 }
 
 /// The module: what it holds is removed when it is dropped.
-#[pin_data]
 pub struct Module {
     // The order is load-bearing: when /proc/fortune goes, files that are still open are closed, and nobody
     // should see in /proc/driver/fortune what that does to unfinished fortunes.
-    #[pin]
-    control: Control,
-    #[pin]
-    fortune: proc_fs::File<dispenser::Fortune>,
+    _control: Control,
+    _fortune: File<Fortune>,
 }
 
-impl kernel::InPlaceModule for Module {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
         let size = compat::parameter(module_parameters::pot_size.value());
-        pin_init::pin_init_scope(move || {
-            let dispenser = Dispenser::new(pot_size(size)?)?;
-            let control = dispenser.clone();
-            Ok(try_pin_init!(Self {
-                control <- Control::new(control),
-                fortune <- proc_fs::File::new(
-                    &proc_fs::Dir::root()?,
-                    c"fortune",
-                    proc_fs::Mode::new::<0o644>(),
-                    dispenser::Fortune(dispenser),
-                ),
-            }))
+        let dispenser = Dispenser::new(pot_size(size)?)?;
+        let mode = Mode::new::<0o644>();
+        Ok(Self {
+            _control: Control::new(&dispenser)?,
+            _fortune: Dir::root().file(c"fortune", mode, Fortune(dispenser))?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 //! What procfs offers and [`kernel::bindings`] lacks, made by bindgen at build time.
 //!
-//! C header: `include/linux/proc_fs.h`.
+//! C header: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h).
 
 #![allow(
     clippy::all,
@@ -20,15 +20,19 @@ use kernel::{
 };
 
 include!(concat!(
-    env!("FORTUNE_GENERATED"),
+    env!("PROC_FS_GENERATED"),
     "/proc_fs_generated.rs" //
 ));
 
-/// The layout of `struct proc_ops` by the kernel's C compiler (`src/bindings/layout.c`).
+// SAFETY: It has flags and functions, which may be missing: all zeroes are a `proc_ops` without
+// any.
+unsafe impl pin_init::Zeroable for proc_ops {}
+
+/// The layout of `struct proc_ops` by the kernel's C compiler (`layout.c`).
 #[allow(non_upper_case_globals)]
 mod layout {
     include!(concat!(
-        env!("FORTUNE_GENERATED"),
+        env!("PROC_FS_GENERATED"),
         "/layout_generated.rs" //
     ));
 }

@@ -2,6 +2,7 @@
 
 //! Bytes that a callback has taken from user space, or keeps for it.
 
+use super::user::UserReader;
 use core::{
     mem::MaybeUninit,
     ops::Deref,
@@ -10,13 +11,17 @@ use core::{
 };
 use kernel::{
     alloc::Flags,
-    prelude::*,
-    uaccess::UserSliceReader, //
+    prelude::*, //
 };
 
-/// Some bytes, and room for more: up to `N` in place, or any number in memory that was allocated for them.
+/// Some bytes, and room for more: up to `N` in place, or any number in memory that was allocated
+/// for them.
 ///
 /// That memory is not cleared first: only what was appended can be read.
+///
+/// # Invariants
+///
+/// `len` bytes at the beginning of their place are initialised.
 ///
 /// # Examples
 ///
@@ -29,10 +34,6 @@ pub struct Bytes<const N: usize> {
     /// The place of the bytes, if it is not `short`.
     long: Option<KVVec<MaybeUninit<u8>>>,
     /// How many bytes there are.
-    ///
-    /// # Invariants
-    ///
-    /// So many are initialised at the beginning of their place.
     len: usize,
 }
 
@@ -88,14 +89,16 @@ impl<const N: usize> Bytes<N> {
         let Some(place) = self.next(bytes.len()) else {
             return false;
         };
-        // SAFETY: `place` is as long as `bytes`, and borrowed from `self` alone, so that they don't overlap.
+        // SAFETY: `place` is as long as `bytes`, and borrowed from `self` alone, so that they don't
+        // overlap.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place.as_mut_ptr().cast(), bytes.len()) };
         // INVARIANT: So many more were just initialised.
         self.len = len.wrapping_add(bytes.len());
         true
     }
 
-    /// Forgets all bytes, and appends `head` and `tail`; one for which there is no room is left out.
+    /// Forgets all bytes, and appends `head` and `tail`; one for which there is no room is left
+    /// out.
     #[inline(always)]
     pub fn set(&mut self, head: &[u8], tail: &[u8]) {
         self.clear();
@@ -112,7 +115,7 @@ impl<const N: usize> Bytes<N> {
     ///
     /// Nothing has changed then.
     #[inline]
-    pub fn read(&mut self, buf: &mut UserSliceReader) -> Result {
+    pub fn read(&mut self, buf: &mut UserReader<'_>) -> Result {
         let count = buf.len();
         buf.read_raw(self.next(count).ok_or(EINVAL)?)?;
         // INVARIANT: `read_raw` has initialised so many more.
@@ -138,7 +141,8 @@ impl<const N: usize> Deref for Bytes<N> {
             Some(long) => long.as_slice(),
             None => self.short.as_slice(),
         };
-        // SAFETY: By the type invariant so many are there and initialised. They are borrowed with `self`.
+        // SAFETY: By the type invariant so many are there and initialised. They are borrowed with
+        // `self`.
         unsafe { slice::from_raw_parts(place.as_ptr().cast(), self.len) }
     }
 }

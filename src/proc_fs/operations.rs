@@ -3,11 +3,23 @@
 //! What a file does when it is opened, read, written, sought, mapped and closed.
 
 use super::{
-    bindings,
-    show::NONE, //
+    bindings::proc_ops,
+    callback::{
+        data,
+        errno,
+        finish,
+        ProcOps, //
+    },
+    mapping::Mapping,
+    user::{
+        IterWriter,
+        UserReader,
+        UserWriter, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
+    bindings,
     error::VTABLE_DEFAULT_ERROR,
     ffi::{
         c_char,
@@ -18,20 +30,12 @@ use kernel::{
     },
     fs::{
         file::Offset,
-        File,
-        Kiocb,
         LocalFile, //
     },
     iov::IovIterDest,
     mm::virt::VmaNew,
     prelude::*,
-    types::ForeignOwnable,
-    uaccess::{
-        UserPtr,
-        UserSlice,
-        UserSliceReader,
-        UserSliceWriter, //
-    }, //
+    types::ForeignOwnable, //
 };
 
 /// What `lseek` does on a file whose [`Operations`] have no `lseek` of their own.
@@ -45,8 +49,8 @@ use kernel::{
 pub enum Seek {
     /// ESPIPE. `pread` and `pwrite` reach the callbacks all the same, with the position they name.
     Unseekable,
-    /// `SEEK_SET` and `SEEK_CUR` move the position, to wherever from 0 to `i64::MAX`; anything else is
-    /// EINVAL (`no_seek_end_llseek`). For files without a meaningful size.
+    /// `SEEK_SET` and `SEEK_CUR` move the position, to wherever from 0 to `i64::MAX`; anything else
+    /// is EINVAL (`no_seek_end_llseek`). For files without a meaningful size.
     NoEnd,
     /// `SEEK_END` too, from the size that [`super::Options`] gave the entry (`default_llseek`).
     Default,
@@ -87,25 +91,25 @@ impl Whence {
     fn from_raw(whence: c_int) -> Result<Self> {
         // CAST: The constants are 0 to 4.
         match whence as u32 {
-            kernel::bindings::SEEK_SET => Ok(Self::Set),
-            kernel::bindings::SEEK_CUR => Ok(Self::Cur),
-            kernel::bindings::SEEK_END => Ok(Self::End),
-            kernel::bindings::SEEK_DATA => Ok(Self::Data),
-            kernel::bindings::SEEK_HOLE => Ok(Self::Hole),
+            bindings::SEEK_SET => Ok(Self::Set),
+            bindings::SEEK_CUR => Ok(Self::Cur),
+            bindings::SEEK_END => Ok(Self::End),
+            bindings::SEEK_DATA => Ok(Self::Data),
+            bindings::SEEK_HOLE => Ok(Self::Hole),
             _ => Err(EINVAL),
         }
     }
 }
 
-/// What a file does. Implement it, with `#[vtable]`, for the data that all callbacks of the entry share,
-/// and hand that to [`File::new`](super::File::new).
+/// What a file does. Implement it, with `#[vtable]`, for the data that all callbacks of the entry
+/// share, and hand that to [`Dir::file`](super::Dir::file).
 ///
-/// A callback that is not implemented is missing in the `proc_ops` too, and procfs answers in its place:
-/// EIO for read, write and mmap, ENOTTY for ioctl. Implement [`Operations::read`] or
+/// A callback that is not implemented is missing in the `proc_ops` too, and procfs answers in its
+/// place: EIO for read, write and mmap, ENOTTY for ioctl. Implement [`Operations::read`] or
 /// [`Operations::read_iter`], not both: that does not compile.
 ///
-/// Callbacks run in the context of the system call and may sleep. They run on any number of CPUs at once,
-/// and on one open file too.
+/// Callbacks run in the context of the system call and may sleep. They run on any number of CPUs at
+/// once, and on one open file too.
 ///
 /// # Examples
 ///
@@ -116,7 +120,7 @@ impl Whence {
 /// impl proc_fs::Operations for Memory {
 ///     type Ptr = KBox<Counted>;
 ///
-///     fn open(&self, file: &File) -> Result<Self::Ptr> {
+///     fn open(&self, file: &LocalFile) -> Result<Self::Ptr> {
 ///         let counters = self.counters.clone();
 ///         Ok(KBox::new(Counted { counters }, GFP_KERNEL)?)
 ///     }
@@ -124,15 +128,11 @@ impl Whence {
 ///     fn read(
 ///         &self,
 ///         _counted: &Counted,
-///         _file: &LocalFile,
-///         buf: &mut UserSliceWriter,
+///         buf: &mut UserWriter<'_>,
 ///         pos: &mut Offset,
-///     ) -> Result<usize> {
+///     ) -> Result {
 ///         let copy = *self.bytes.lock();
-///         let rest = copy.get(usize::try_from(*pos)?..).unwrap_or_default();
-///         let arrived = proc_fs::write_to_user(buf, rest)?;
-///         *pos = pos.saturating_add_unsigned(arrived as u64);
-///         Ok(arrived)
+///         buf.simple_read_from_buffer(pos, &copy)
 ///     }
 /// }
 /// ```
@@ -146,53 +146,55 @@ pub trait Operations: Sized + Sync + 'static {
 
     /// A file is being opened. Its access mode has been checked against the entry's.
     ///
+    /// `file` says how, and by whom. It is not open yet, and can't become a descriptor here.
+    ///
     /// # Errors
     ///
     /// Whatever is returned is what `open(2)` fails with; then there is no `release`.
-    fn open(&self, file: &File) -> Result<Self::Ptr>;
+    fn open(&self, file: &LocalFile) -> Result<Self::Ptr>;
 
-    /// `read(2)`, `pread(2)`, and each segment of `readv(2)`: write at most `buf.len()` bytes to `buf`,
-    /// advance `pos`, and return how many there were. 0 is the end of the file.
+    /// `read(2)`, `pread(2)`, and each segment of `readv(2)`: write to `buf`, and advance `pos`. To
+    /// write nothing is the end of the file.
     ///
-    /// `buf.len()` is from 0 to 2 GiB - 4 KiB. `pos` is not negative.
+    /// There may be room for 0 bytes. `pos` is not negative.
     ///
     /// # Errors
     ///
-    /// `pos` does not move then. A number larger than `buf.len()` becomes EIO.
+    /// `pos` does not move then. A negative one, and EIOCBQUEUED, become EIO.
     fn read(
         &self,
         _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &LocalFile,
-        _buf: &mut UserSliceWriter,
+        _buf: &mut UserWriter<'_>,
         _pos: &mut Offset,
-    ) -> Result<usize> {
+    ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Like [`Operations::read`], for files that want `splice(2)` and `sendfile(2)` to work: those read into
-    /// kernel memory. Advance `kiocb.ki_pos_mut()`. All segments of `readv(2)` come in one call.
-    ///
-    /// # Errors
-    ///
-    /// A number larger than that of the bytes that were written to `iov` becomes EIO: `splice(2)` would take what
-    /// has been in its pages before.
-    fn read_iter(&self, _kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// `write(2)`, `pwrite(2)`, and each segment of `writev(2)`: read from `buf`, advance `pos`, and
-    /// return how many bytes are done with.
-    ///
-    /// `buf.len()` is from 0 to 2 GiB - 4 KiB: refuse what is too much before allocating for it.
+    /// Like [`Operations::read`], for files that want `splice(2)` and `sendfile(2)` to work: those
+    /// read into kernel memory. All segments of `readv(2)` come in one call.
     ///
     /// # Errors
     ///
     /// As for [`Operations::read`].
+    fn read_iter(
+        &self,
+        _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _buf: &mut IterWriter<'_>,
+        _pos: &mut Offset,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `write(2)`, `pwrite(2)`, and each segment of `writev(2)`: read from `buf`, advance `pos`,
+    /// and return how many bytes are done with.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operations::read`]. A number larger than that of the bytes there were becomes EIO.
     fn write(
         &self,
         _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &LocalFile,
-        _buf: &mut UserSliceReader,
+        _buf: &mut UserReader<'_>,
         _pos: &mut Offset,
     ) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -206,15 +208,14 @@ pub trait Operations: Sized + Sync + 'static {
     fn lseek(
         &self,
         _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &LocalFile,
         _offset: Offset,
         _whence: Whence,
     ) -> Result<Offset> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ioctl(2)`, from 64-bit and 32-bit user space: `arg` is a number or an address, and what it points to
-    /// must be laid out the same for both (`compat_ptr_ioctl`).
+    /// `ioctl(2)`, from 64-bit and 32-bit user space: `arg` is a number or an address, and what it
+    /// points to must be laid out the same for both (`compat_ptr_ioctl`).
     ///
     /// # Errors
     ///
@@ -222,15 +223,16 @@ pub trait Operations: Sized + Sync + 'static {
     fn ioctl(
         &self,
         _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &File,
         _cmd: u32,
         _arg: usize,
     ) -> Result<isize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `mmap(2)`: insert pages into the new mapping. The mapping holds the file, and its pages, until it is
-    /// unmapped, which can be long after the entry is gone; no callback comes then.
+    /// `mmap(2)`: insert pages into the new mapping. The mapping holds the file, and its pages,
+    /// until it is unmapped, which can be long after the entry is gone; no callback comes then.
+    ///
+    /// The task's mappings are locked meanwhile: to lock them here deadlocks.
     ///
     /// # Errors
     ///
@@ -238,115 +240,30 @@ pub trait Operations: Sized + Sync + 'static {
     fn mmap(
         &self,
         _ptr: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &File,
-        _vma: &VmaNew,
+        _mapping: &mut Mapping<'_>,
     ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// The last descriptor of an open file was closed, or the entry is being removed.
     ///
-    /// Called once for each `open` that succeeded, when no other callback runs on this open file. May run
-    /// on the thread that removes the entry: `current` means nothing here.
+    /// Called once for each `open` that succeeded, when no other callback runs on this open file.
+    /// May run on the thread that removes the entry: `current` means nothing here.
     fn release(&self, ptr: Self::Ptr) {
         drop(ptr);
     }
 }
 
-/// Copies to user space as many bytes as both have and as arrive, and returns how many.
-///
-/// [`UserSliceWriter::write_slice`] says only that some byte did not arrive. This is for files that owe
-/// their reader the exact number.
-///
-/// # Errors
-///
-/// [`EFAULT`]: not one byte arrived, and there was one to copy.
-///
-/// # Examples
-///
-/// ```
-/// let arrived = proc_fs::write_to_user(buf, rest)?;
-/// *pos = pos.saturating_add_unsigned(arrived as u64);
-/// Ok(arrived)
-/// ```
-#[inline]
-pub fn write_to_user(buf: &mut UserSliceWriter, bytes: &[u8]) -> Result<usize> {
-    let Some(bytes) = bytes.get(..bytes.len().min(buf.len())) else {
-        return Ok(0);
-    };
-    if buf.write_slice(bytes).is_ok() {
-        return Ok(bytes.len());
-    }
-    // `write_slice` has not advanced: byte by byte up to the one that faults.
-    let arrived = bytes
-        .iter()
-        .take_while(|&byte| buf.write(byte).is_ok())
-        .count();
-    if arrived == 0 {
-        return Err(EFAULT);
-    }
-    Ok(arrived)
-}
-
-/// Copies to an iterator as many bytes as both have and as arrive, and returns how many: what
-/// [`write_to_user`] is for [`Operations::read`], for [`Operations::read_iter`].
-///
-/// # Errors
-///
-/// [`EFAULT`]: not one byte arrived, and there was one to copy.
-///
-/// # Examples
-///
-/// ```
-/// let pos = kiocb.ki_pos_mut();
-/// let rest = Self::BYTES
-///     .get(usize::try_from(*pos)?..)
-///     .unwrap_or_default();
-/// let arrived = proc_fs::write_to_iter(iov, rest)?;
-/// *pos = pos.saturating_add_unsigned(arrived as u64);
-/// ```
-#[inline]
-pub fn write_to_iter(iov: &mut IovIterDest<'_>, bytes: &[u8]) -> Result<usize> {
-    let wanted = bytes.len().min(iov.len());
-    let arrived = iov.copy_to_iter(bytes);
-    if arrived == 0 && wanted > 0 {
-        return Err(EFAULT);
-    }
-    Ok(arrived)
-}
-
-/// The `proc_ops` of `T`, and the functions in it.
-pub(super) struct VTable<T: Operations>(PhantomData<T>);
-
-/// The data of the entry that `inode` belongs to.
-///
-/// # Safety
-///
-/// `inode` must be one of an entry whose data is a `T`, inside a callback that `proc_remove` waits for, and
-/// the reference must not be used after that callback.
-pub(super) unsafe fn data<'a, T>(inode: *const kernel::bindings::inode) -> &'a T {
-    // SAFETY:
-    // - `inode` is valid by the precondition, and `i_private` is written only by `proc_get_inode`, before
-    //   anybody can open it: there it becomes what was given to `proc_create_data`.
-    // - That is a pointer to a `T` which can be shared until `proc_remove` has returned, by the contract of
-    //   `File::with`.
-    unsafe { &*(*inode).i_private.cast::<T>() }
-}
-
-/// The errno of a read or a write that has failed.
-///
-/// EIOCBQUEUED would be one that goes on, of which none here knows: `new_sync_read` has a `BUG_ON` for it, and
-/// `io_uring_enter(2)` would wait for its end.
-pub(super) fn errno(error: Error) -> c_int {
-    if error == EIOCBQUEUED {
-        EIO.to_errno()
-    } else {
-        error.to_errno()
-    }
-}
+/// The functions of files with [`Operations`].
+pub(super) struct VTable<T>(PhantomData<T>);
 
 impl<T: Operations> VTable<T> {
-    pub(super) const PROC_OPS: &'static bindings::proc_ops = &bindings::proc_ops {
+    pub(super) const PROC_OPS: &'static ProcOps<T> = &{
+        // SAFETY: Each function says what it may be called for, and that is a `T`.
+        unsafe { ProcOps::new(Self::RAW) }
+    };
+
+    const RAW: proc_ops = proc_ops {
         proc_open: Some(Self::open),
         proc_read: if T::HAS_READ { Some(Self::read) } else { None },
         proc_read_iter: if T::HAS_READ_ITER {
@@ -368,9 +285,9 @@ impl<T: Operations> VTable<T> {
         } else {
             match T::SEEK {
                 Seek::Unseekable => None,
-                Seek::NoEnd => Some(kernel::bindings::no_seek_end_llseek),
-                Seek::Default => Some(kernel::bindings::default_llseek),
-                Seek::Noop => Some(kernel::bindings::noop_llseek),
+                Seek::NoEnd => Some(bindings::no_seek_end_llseek),
+                Seek::Default => Some(bindings::default_llseek),
+                Seek::Noop => Some(bindings::noop_llseek),
             }
         },
         proc_release: Some(Self::release),
@@ -381,32 +298,29 @@ impl<T: Operations> VTable<T> {
         },
         #[cfg(CONFIG_COMPAT)]
         proc_compat_ioctl: if T::HAS_IOCTL {
-            kernel::bindings::compat_ptr_ioctl
+            bindings::compat_ptr_ioctl
         } else {
             None
         },
         proc_mmap: if T::HAS_MMAP { Some(Self::mmap) } else { None },
-        ..NONE
+        ..pin_init::zeroed()
     };
 
     /// # Safety
     ///
-    /// Only for procfs, as `proc_open` of an entry made with [`Self::PROC_OPS`].
-    unsafe extern "C" fn open(
-        inode: *mut kernel::bindings::inode,
-        raw_file: *mut kernel::bindings::file,
-    ) -> c_int {
+    /// Only for procfs, as `proc_open` of an entry whose data is a `T`.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, raw_file: *mut bindings::file) -> c_int {
         // SAFETY: `proc_reg_open` calls inside `use_pde`, with the inode of the entry.
         let data = unsafe { data::<T>(inode) };
         // SAFETY:
         // - `do_dentry_open` owns a reference to the file during this call.
         // - The file has no descriptor yet, so nobody can be inside `fdget_pos` with it.
-        let file = unsafe { File::from_raw_file(raw_file) };
-
+        let file = unsafe { LocalFile::from_raw_file(raw_file) };
         match data.open(file) {
             Ok(ptr) => {
-                // SAFETY: A file that is being opened is accessed by its opener only, and procfs does not use
-                // `private_data`.
+                // SAFETY: A file that is being opened is accessed by its opener only: a reference
+                // that `open` may have kept can neither leave this thread nor become a descriptor.
+                // procfs does not use `private_data`.
                 unsafe { (*raw_file).private_data = ptr.into_foreign() };
                 0
             }
@@ -418,164 +332,118 @@ impl<T: Operations> VTable<T> {
     ///
     /// # Safety
     ///
-    /// `file` must be what procfs handed to a callback of [`Self::PROC_OPS`] in which the file is open, and
-    /// nothing returned may be used after that callback.
+    /// `file` must be what procfs handed to a callback of [`Self::PROC_OPS`] in which the file is
+    /// open, and nothing returned may be used after that callback.
     unsafe fn opened<'a>(
-        file: *mut kernel::bindings::file,
+        file: *mut bindings::file,
     ) -> (&'a T, <T::Ptr as ForeignOwnable>::Borrowed<'a>) {
-        // SAFETY: An open file has its inode; `f_inode` does not change. The rest is the precondition.
-        let data = unsafe { data::<T>((*file).f_inode) };
+        // SAFETY: An open file has its inode; `f_inode` does not change.
+        let inode = unsafe { (*file).f_inode };
+        // SAFETY: By the precondition.
+        let data = unsafe { data::<T>(inode) };
+        // SAFETY: `open` wrote it before the file had a descriptor, and nobody has since.
+        let ptr = unsafe { (*file).private_data };
         // SAFETY:
-        // - `open` put the result of `into_foreign` there, and nobody has written to it since.
-        // - `release` runs only when no other callback does, and will not, on this file: a close comes after
-        //   all calls that hold the file, and `proc_entry_rundown` waits for them. So `from_foreign` is
-        //   called after the last use of the borrow.
-        let ptr = unsafe { T::Ptr::borrow((*file).private_data) };
+        // - It is the result of `into_foreign`.
+        // - `release` runs only when no other callback does, and will not, on this file: a close
+        //   comes after all calls that hold the file, and `proc_entry_rundown` waits for them. So
+        //   `from_foreign` is called after the last use of the borrow.
+        let ptr = unsafe { T::Ptr::borrow(ptr) };
         (data, ptr)
     }
 
-    /// The file, for a callback that may run inside `fdget_pos`: `pread` and `pwrite` do not.
-    ///
     /// # Safety
     ///
-    /// As for [`Self::opened`], in a callback for `read`, `write` or `lseek`.
-    unsafe fn local<'a>(file: *mut kernel::bindings::file) -> &'a LocalFile {
-        // SAFETY:
-        // - The system call holds a reference to the file.
-        // - `fdget_pos` without the lock means that the file is used by no other thread, unless one takes it with
-        //   `pidfd_getfd` meanwhile. What the two would share is `f_pos`, which no reference here gives access to:
-        //   callbacks have a copy.
-        unsafe { LocalFile::from_raw_file(file) }
-    }
-
-    /// The file, for a callback that runs outside `fdget_pos`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::opened`], in a callback for `ioctl` or `mmap`.
-    unsafe fn shared<'a>(file: *mut kernel::bindings::file) -> &'a File {
-        // SAFETY:
-        // - The system call holds a reference to the file.
-        // - This thread is not inside `fdget_pos`, and another one is only with the lock, since then the file
-        //   is shared, but for `pidfd_getfd`: see `local`.
-        unsafe { File::from_raw_file(file) }
-    }
-
-    /// Calls `transfer` with a copy of the position, and turns its result into what a `read` or `write` of
-    /// `proc_ops` returns.
-    ///
-    /// # Safety
-    ///
-    /// `pos` must be valid for reading and writing.
-    unsafe fn transfer(
-        count: usize,
-        pos: *mut Offset,
-        transfer: impl FnOnce(&mut Offset) -> Result<usize>,
-    ) -> isize {
-        // SAFETY: Valid by the precondition.
-        let mut moved = unsafe { *pos };
-        match transfer(&mut moved) {
-            Ok(done) if done <= count => {
-                // SAFETY: Valid by the precondition.
-                unsafe { *pos = moved };
-                // CAST: `count` is at most MAX_RW_COUNT, and `done` is not more.
-                done as isize
-            }
-            Ok(_) => EIO.to_errno() as isize,
-            Err(error) => errno(error) as isize,
-        }
-    }
-
-    /// # Safety
-    ///
-    /// Only for procfs, as `proc_read` of an entry made with [`Self::PROC_OPS`].
+    /// Only for procfs, as `proc_read` of an entry whose data is a `T`.
     unsafe extern "C" fn read(
-        file: *mut kernel::bindings::file,
+        file: *mut bindings::file,
         buf: *mut c_char,
         count: usize,
         pos: *mut Offset,
     ) -> isize {
         // SAFETY: `proc_reg_read` calls inside `use_pde`, with an open file.
-        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::local(file)) };
-        let mut buf = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
-        // SAFETY: `vfs_read` passes a position of its caller's. That is null for a stream only, which no file is that
-        // nobody has called `stream_open` for.
-        unsafe { Self::transfer(count, pos, |pos| data.read(ptr, file, &mut buf, pos)) }
-    }
-
-    /// # Safety
-    ///
-    /// Only for procfs, as `proc_read_iter` of an entry made with [`Self::PROC_OPS`].
-    unsafe extern "C" fn read_iter(
-        raw_kiocb: *mut kernel::bindings::kiocb,
-        raw_iter: *mut kernel::bindings::iov_iter,
-    ) -> isize {
-        // SAFETY: `proc_reg_read_iter` calls inside `use_pde`, with the kiocb of an open file.
-        let data = unsafe { data::<T>((*(*raw_kiocb).ki_filp).f_inode) };
-        // SAFETY: The kiocb is valid during this call, and so is the private data of its file, a `T::Ptr`: see
-        // `opened`.
-        let kiocb = unsafe { Kiocb::from_raw(raw_kiocb) };
-        // SAFETY: `vfs_read`, `vfs_iter_read` and `copy_splice_read` pass an iterator to write to, which is
-        // theirs alone.
-        let iov = unsafe { IovIterDest::from_raw(raw_iter) };
-        let count = iov.len();
-        match data.read_iter(kiocb, iov) {
-            // What is in front of the rest has been written, but for what `IovIterDest::advance` left out.
-            // CAST: `count` is at most MAX_RW_COUNT.
-            Ok(done) if done <= count.saturating_sub(iov.len()) => done as isize,
-            Ok(_) => EIO.to_errno() as isize,
-            Err(error) => errno(error) as isize,
+        let (data, ptr) = unsafe { Self::opened(file) };
+        let mut buf = UserWriter::new(buf, count);
+        // SAFETY: `vfs_read` passes a position of its caller's. That is null for a stream only,
+        // which no file is that nobody has called `stream_open` for.
+        let mut moved = unsafe { *pos };
+        match data.read(ptr, &mut buf, &mut moved) {
+            // SAFETY: As above.
+            Ok(()) => unsafe { finish(pos, moved, buf.written()) },
+            Err(error) => errno(error),
         }
     }
 
     /// # Safety
     ///
-    /// Only for procfs, as `proc_write` of an entry made with [`Self::PROC_OPS`].
+    /// Only for procfs, as `proc_read_iter` of an entry whose data is a `T`.
+    unsafe extern "C" fn read_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The VFS passes a kiocb of an open file.
+        let file = unsafe { (*kiocb).ki_filp };
+        // SAFETY: `proc_reg_read_iter` calls inside `use_pde`.
+        let (data, ptr) = unsafe { Self::opened(file) };
+        // SAFETY: `vfs_read`, `vfs_iter_read`, `copy_splice_read` and io_uring pass an iterator to
+        // write to, which is theirs alone.
+        let iov: &mut IovIterDest<'_> = unsafe { IovIterDest::from_raw(iter) };
+        let mut buf = IterWriter::new(iov);
+        // SAFETY: The kiocb is the caller's, who waits for this call.
+        let pos = unsafe { &raw mut (*kiocb).ki_pos };
+        // SAFETY: As above.
+        let mut moved = unsafe { *pos };
+        match data.read_iter(ptr, &mut buf, &mut moved) {
+            // SAFETY: As above.
+            Ok(()) => unsafe { finish(pos, moved, buf.written()) },
+            Err(error) => errno(error),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Only for procfs, as `proc_write` of an entry whose data is a `T`.
     unsafe extern "C" fn write(
-        file: *mut kernel::bindings::file,
+        file: *mut bindings::file,
         buf: *const c_char,
         count: usize,
         pos: *mut Offset,
     ) -> isize {
         // SAFETY: `proc_reg_write` calls inside `use_pde`, with an open file.
-        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::local(file)) };
-        let mut buf = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
+        let (data, ptr) = unsafe { Self::opened(file) };
+        let mut buf = UserReader::new(buf, count);
         // SAFETY: `vfs_write` passes a position of its caller's: see `read`.
-        unsafe { Self::transfer(count, pos, |pos| data.write(ptr, file, &mut buf, pos)) }
+        let mut moved = unsafe { *pos };
+        match data.write(ptr, &mut buf, &mut moved) {
+            // SAFETY: As above.
+            Ok(done) if done <= count => unsafe { finish(pos, moved, done) },
+            Ok(_) => errno(EIO),
+            Err(error) => errno(error),
+        }
     }
 
     /// # Safety
     ///
-    /// Only for procfs, as `proc_lseek` of an entry made with [`Self::PROC_OPS`].
-    unsafe extern "C" fn lseek(
-        raw_file: *mut kernel::bindings::file,
-        offset: Offset,
-        whence: c_int,
-    ) -> Offset {
+    /// Only for procfs, as `proc_lseek` of an entry whose data is a `T`.
+    unsafe extern "C" fn lseek(file: *mut bindings::file, offset: Offset, whence: c_int) -> Offset {
         // SAFETY: `proc_reg_llseek` calls inside `use_pde`, with an open file.
-        let ((data, ptr), file) = unsafe { (Self::opened(raw_file), Self::local(raw_file)) };
-        let moved =
-            Whence::from_raw(whence).and_then(|whence| data.lseek(ptr, file, offset, whence));
-        match moved {
-            // `vfs_setpos` refuses what is negative or more than the maximum, and writes the position as C's
-            // own do.
+        let (data, ptr) = unsafe { Self::opened(file) };
+        match Whence::from_raw(whence).and_then(|whence| data.lseek(ptr, offset, whence)) {
+            // `vfs_setpos` refuses what is negative or more than the maximum, and writes the
+            // position as C's own do.
             // SAFETY: The file is open, and this is its `lseek`.
-            Ok(moved) => unsafe { kernel::bindings::vfs_setpos(raw_file, moved, Offset::MAX) },
+            Ok(moved) => unsafe { bindings::vfs_setpos(file, moved, Offset::MAX) },
             Err(error) => error.to_errno().into(),
         }
     }
 
     /// # Safety
     ///
-    /// Only for procfs, as `proc_ioctl` of an entry made with [`Self::PROC_OPS`].
-    unsafe extern "C" fn ioctl(
-        file: *mut kernel::bindings::file,
-        cmd: c_uint,
-        arg: c_ulong,
-    ) -> c_long {
+    /// Only for procfs, as `proc_ioctl` of an entry whose data is a `T`.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: `proc_reg_unlocked_ioctl` calls inside `use_pde`, with an open file.
-        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::shared(file)) };
-        match data.ioctl(ptr, file, cmd, arg) {
+        let (data, ptr) = unsafe { Self::opened(file) };
+        match data.ioctl(ptr, cmd, arg) {
             Ok(result) if result >= 0 => result,
             Ok(_) => EIO.to_errno() as c_long,
             Err(error) => error.to_errno() as c_long,
@@ -584,16 +452,16 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// Only for procfs, as `proc_mmap` of an entry made with [`Self::PROC_OPS`].
+    /// Only for procfs, as `proc_mmap` of an entry whose data is a `T`.
     unsafe extern "C" fn mmap(
-        file: *mut kernel::bindings::file,
-        vma: *mut kernel::bindings::vm_area_struct,
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
     ) -> c_int {
         // SAFETY: `proc_reg_mmap` calls inside `use_pde`, with an open file.
-        let ((data, ptr), file) = unsafe { (Self::opened(file), Self::shared(file)) };
+        let (data, ptr) = unsafe { Self::opened(file) };
         // SAFETY: The mapping is being made, and nobody else has it yet.
         let vma = unsafe { VmaNew::from_raw(vma) };
-        match data.mmap(ptr, file, vma) {
+        match data.mmap(ptr, &mut Mapping::new(vma)) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
         }
@@ -601,17 +469,16 @@ impl<T: Operations> VTable<T> {
 
     /// # Safety
     ///
-    /// Only for procfs, as `proc_release` of an entry made with [`Self::PROC_OPS`].
-    unsafe extern "C" fn release(
-        inode: *mut kernel::bindings::inode,
-        file: *mut kernel::bindings::file,
-    ) -> c_int {
-        // SAFETY: `proc_remove` calls `release` itself, or waits for the one that a close has begun, so the
-        // data is there until this returns.
+    /// Only for procfs, as `proc_release` of an entry whose data is a `T`.
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `proc_remove` calls `release` itself, or waits for the one that a close has
+        // begun, so the data is there until this returns.
         let data = unsafe { data::<T>(inode) };
-        // SAFETY: `open` put the result of `into_foreign` there, and procfs calls `release` once for each
-        // successful `open`.
-        let ptr = unsafe { T::Ptr::from_foreign((*file).private_data) };
+        // SAFETY: The file is there until this returns.
+        let ptr = unsafe { (*file).private_data };
+        // SAFETY: `open` put the result of `into_foreign` there, and procfs calls `release` once
+        // for each successful `open`.
+        let ptr = unsafe { T::Ptr::from_foreign(ptr) };
         data.release(ptr);
         0
     }

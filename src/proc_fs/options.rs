@@ -40,9 +40,9 @@ mod private {
 
 /// The permissions of an entry.
 ///
-/// They are checked at compile time: at least one bit, since C takes a mode of 0 for 0444 or 0555, and only
-/// bits that mean something for this kind of entry. That also catches most modes that were meant in octal
-/// and written in decimal.
+/// They are checked at compile time: at least one bit, since C takes a mode of 0 for 0444 or 0555,
+/// and only bits that mean something for this kind of entry. That also catches most modes that were
+/// meant in octal and written in decimal.
 ///
 /// # Examples
 ///
@@ -70,13 +70,13 @@ impl<K: Kind> Mode<K> {
     }
 }
 
-/// Permissions, owner and size of an entry. A [`Mode`] alone is one of size 0, with the owner of its
-/// directory, which is root if nothing else was said.
+/// Permissions, owner and size of an entry. A [`Mode`] alone is one of size 0, with the owner of
+/// its directory, which is root if nothing else was said.
 ///
-/// procfs makes an entry first and lets its owner and size be set then. Whoever looks it up in between sees it
-/// with its directory's owner, and can open it as far as its mode allows under that one, as long as that inode
-/// is in memory (`proc_get_inode` copies the owner once): rely on no file being stricter than its directory's
-/// owner may be.
+/// procfs makes an entry first and lets its owner and size be set then. Whoever looks it up in
+/// between sees it with its directory's owner, and can open it as far as its mode allows under that
+/// one, as long as that inode is in memory (`proc_get_inode` copies the owner once): rely on no
+/// file being stricter than its directory's owner may be.
 ///
 /// # Examples
 ///

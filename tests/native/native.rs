@@ -251,6 +251,17 @@ fn doctor_names_each_cause() {
     );
     kdir.assert_doctor(FAILED, &["apt-get install gcc-14-riscv64-linux-gnu."]);
 
+    kdir = Fabricated::new("unknown_architecture");
+    kdir.configure("CONFIG_X86=", "CONFIG_LOONGARCH=y");
+    kdir.assert_doctor(
+        FAILED,
+        &["is for another architecture than those known here, which are x86 and arm64. Use"],
+    );
+    // `make` says the same, and no more.
+    let (status, said) = kdir.make::<&str>(&[]);
+    assert_eq!((status, said.lines().count()), (Some(FAILED), 1), "{said}");
+    assert!(said.contains("which are x86 and arm64. Use"), "{said}");
+
     kdir = Fabricated::new("foreign_programs");
     // The beginning of a program for arm64.
     let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0".to_vec();

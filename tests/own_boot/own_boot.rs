@@ -24,6 +24,8 @@ fn boot_with(options: &[&str], script: &str) -> Output {
     Command::new(words[0])
         .args(&words[1..])
         .args(["--file", &format!("{build}/proc_fs_test.ko")])
+        .args(["--file", &format!("{build}/proc_fs_attacks.ko")])
+        .args(["--file", &format!("{build}/hello.ko")])
         .args(["--file", &format!("{build}/legacy.ko")])
         .args(options)
         .args(["--", "sh", "-c", script])
@@ -34,42 +36,67 @@ fn boot_with(options: &[&str], script: &str) -> Output {
 }
 
 #[test]
-fn name_that_somebody_else_has_taken() {
-    // The kernel warns, which the harness must see, and the module says ENOMEM, leaving nothing.
-    let output = boot(
-        "insmod proc_fs_test.ko collide=1; ls -d /proc/proc_fs_test; \
-         insmod proc_fs_test.ko && ls -d /proc/proc_fs_test",
-    );
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(125), "{said}");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "/proc/proc_fs_test\n"
-    );
-    assert!(
-        said.contains("'/proc/cmdline' already registered"),
-        "{said}"
-    );
-    assert!(
-        said.contains("could not insert module proc_fs_test.ko: Cannot allocate"),
-        "{said}"
-    );
+fn name_that_is_taken() {
+    // By the kernel, or by ourselves: it warns, which the harness must see, and the module says ENOMEM, leaving
+    // nothing.
+    for (name, taken) in [(1, "/proc/cmdline"), (2, "proc_fs_attacks/twice")] {
+        let output = boot(&format!(
+            "insmod proc_fs_attacks.ko name={name}; ls -d /proc/proc_fs_attacks; \
+             insmod proc_fs_attacks.ko && ls -d /proc/proc_fs_attacks",
+        ));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "/proc/proc_fs_attacks\n"
+        );
+        assert!(
+            said.contains(&format!("{taken}' already registered")),
+            "{said}"
+        );
+        assert!(
+            said.contains("could not insert module proc_fs_attacks.ko: Cannot allocate"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
-fn forgotten_handles_only_leak() {
-    // The directory and the link stay, and nothing in them is the module's.
-    let output = boot(
-        "insmod proc_fs_test.ko forget=1 && rmmod proc_fs_test && ls -l /proc/proc_fs_forgotten | wc -l && \
-         readlink /proc/proc_fs_forgotten/link && ls /proc/proc_fs_test",
+fn what_is_forgotten_only_leaks() {
+    // Whatever memory the `File` was in is free, and would read as zeroes.
+    let output = boot_with(
+        &["--append", "init_on_free=1"],
+        "insmod proc_fs_attacks.ko forget=1 && cd /proc/proc_fs_forgotten && ls && \
+         for file in maybe_uninit opaque manually_drop mem_forget; do \
+             tr -d f < $file | wc -c && wc -c < $file; \
+         done && cat cycle && readlink link",
     );
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "2\ntarget\n");
-    assert!(
-        said.contains("cannot access '/proc/proc_fs_test'"),
-        "{said}"
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let read = String::from_utf8_lossy(&output.stdout);
+    let read: Vec<&str> = read.split_whitespace().collect();
+    let expected = "cycle dir link manually_drop maybe_uninit mem_forget opaque \
+                    0 4000 0 4000 0 4000 0 4000 forgotten target";
+    assert_eq!(read.join(" "), expected, "{said}");
+}
+
+#[test]
+fn attacks_where_memory_is_not_cleared() {
+    // What the kernel does not clear would be seen.
+    let output = boot_with(
+        &["--append", "init_on_alloc=0"],
+        "guest test attacks proc_fs",
     );
+    let (said, shown) = (
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout),
+    );
+    assert_eq!(output.status.code(), Some(0), "{said}{shown}");
+    let planned = shown.lines().find_map(|line| line.strip_prefix("1.."));
+    let planned: usize = planned.expect("a plan").parse().unwrap();
+    let passed = shown.lines().filter(|line| line.starts_with("ok "));
+    assert_eq!(passed.count(), planned, "{shown}");
+    assert!(planned > 50, "{planned}");
 }
 
 #[test]

@@ -2,42 +2,34 @@
 
 //! The shortest module with a file in `/proc`: see the README.
 
-/// What fortune.ko has it from.
-#[path = "../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
+#[path = "../../src/proc_fs/mod.rs"]
+pub mod proc_fs;
 
-use kernel::{prelude::*, seq_file::SeqFile, seq_print};
-use shared::proc_fs;
+use kernel::prelude::*;
+use proc_fs::{Dir, File, Mode, SeqWriter, Show};
 
 module! {
-    type: Example,
+    type: Module,
     name: "hello",
     description: "The shortest module with a file in /proc",
     license: "GPL",
 }
 
-struct Hello;
+struct Greeting;
 
-impl proc_fs::Show for Hello {
-    fn show(&self, m: &SeqFile) -> Result {
-        seq_print!(m, "Hello from the kernel\n");
-        Ok(())
+impl Show for Greeting {
+    fn show(&self, m: &mut SeqWriter<'_>) -> Result {
+        writeln!(m, "Hello from the kernel")
     }
 }
 
-#[pin_data]
-struct Example {
-    #[pin]
-    hello: proc_fs::File<Hello>,
+struct Module {
+    _hello: File<Greeting>,
 }
 
-impl kernel::InPlaceModule for Example {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let mode = proc_fs::Mode::new::<0o444>();
-        try_pin_init!(Self {
-            hello <- proc_fs::File::show(&proc_fs::Dir::root()?, c"hello", mode, Hello),
-        })
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let _hello = Dir::root().show(c"hello", Mode::new::<0o444>(), Greeting)?;
+        Ok(Self { _hello })
     }
 }

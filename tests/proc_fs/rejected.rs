@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Compiles, as Kbuild does, what must not compile: safe code that would be unsound or a mistake, and
-//! bindings that don't have the layout of C's structures.
+//! bindings that don't have the layout of C's structures. Compares attacks.md with the tests that there are.
 //!
 //! The environment variable `BUILD` names the directory where Kbuild has built tests/proc_fs/hello.rs; `make
 //! test TESTS=rejected` sets it.
@@ -17,6 +17,20 @@ fn build() -> PathBuf {
         .expect("BUILD is set: make test TESTS=rejected")
         .into()
 }
+
+/// What each of rejected/*.rs begins with.
+const BEGIN: &str = "\
+#[path = \"PROC_FS/mod.rs\"]
+pub mod proc_fs;
+
+use kernel::{
+    fs::{file::Offset, LocalFile},
+    prelude::*,
+};
+use proc_fs::*;
+
+include!(\"CASE\");
+";
 
 /// Compiles `source` with the command that Kbuild has kept, and returns what the compiler says if it refuses.
 fn compile(source: &Path, generated: &Path) -> Result<(), String> {
@@ -37,7 +51,7 @@ fn compile(source: &Path, generated: &Path) -> Result<(), String> {
             "{command} --cap-lints=allow --emit=obj=\"$1\" \"$2\""
         ))
         .args(["sh".as_ref(), object.as_os_str(), source.as_os_str()])
-        .env("FORTUNE_GENERATED", generated)
+        .env("PROC_FS_GENERATED", generated)
         // As the kernel's Makefile has it, for the unstable features that it uses.
         .env("RUSTC_BOOTSTRAP", "1")
         .current_dir(build())
@@ -52,47 +66,129 @@ fn compile(source: &Path, generated: &Path) -> Result<(), String> {
 /// Each of rejected/*.rs is refused, for the reason that it gives.
 #[test]
 fn unsound_code() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("rejected");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let proc_fs = here.join("../../src/proc_fs").canonicalize().unwrap();
+    let directory = here.join("rejected");
     let mut sources: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     sources.sort();
-    let mut refused = 0;
+    let mut wrong = String::new();
     for source in &sources {
+        let name = source.file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(source).unwrap();
         let expected = text
             .lines()
-            .find_map(|line| line.strip_prefix("//! error: "))
-            .unwrap_or_else(|| panic!("{source:?} does not say what is wrong with it"));
-        match compile(source, &build().join("src/bindings")) {
-            Ok(()) => assert_eq!(expected, "none", "{source:?} compiles"),
-            Err(said) => {
-                // What comes first; the rest can follow from it.
-                let first = said.split("\nerror").next().unwrap_or_default();
-                assert!(
-                    first.contains(expected),
-                    "{source:?}, not for '{expected}':\n{said}"
-                );
-                refused += 1;
-            }
+            .find_map(|line| line.strip_prefix("// error: "))
+            .unwrap_or_else(|| panic!("{name} does not say what is wrong with it"));
+        let begin = BEGIN
+            .replace("PROC_FS", proc_fs.to_str().unwrap())
+            .replace("CASE", source.to_str().unwrap());
+        let whole = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source.file_name().unwrap());
+        fs::write(&whole, begin).unwrap();
+        // What comes first counts; the rest can follow from it.
+        let said = match compile(&whole, &build().join("src/proc_fs")) {
+            Ok(()) => "none".to_owned(),
+            Err(said) => said.split("\nerror").next().unwrap().to_owned(),
+        };
+        // The one that compiles is the control of all others.
+        if !said.contains(expected) || (expected == "none") != (name == "control") {
+            wrong += &format!("{name} is not refused for '{expected}':\n{said}\n\n");
         }
     }
-    assert!(refused >= 12, "only {refused} of {}", sources.len());
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The bindings, changed by `change`, don't compile, because of `field`.
-fn assert_layout_refused(name: &str, field: &str, change: impl Fn(&str) -> String) {
+/// Each attack of attacks.md has its test, and each of these tests its attack.
+#[test]
+fn table_of_attacks() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(here.join("attacks.md")).unwrap();
+    let rows: Vec<&str> = table
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("| `")?
+                .strip_suffix(" |")?
+                .rsplit(" | ")
+                .next()
+        })
+        .chain(
+            table
+                .lines()
+                .filter_map(|line| line.strip_prefix("| all |")?.rsplit('|').nth(1)),
+        )
+        .map(str::trim)
+        .collect();
+    assert!(rows.len() >= 40, "{}", rows.len());
+    let mut tests: Vec<String> = fs::read_dir(here.join("rejected"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| format!("rejected/{}", path.file_stem().unwrap().to_str().unwrap()))
+        .filter(|name| name != "rejected/control")
+        .collect();
+    let guest = fs::read_to_string(here.join("../guest/src/attacks.rs")).unwrap();
+    let (_, declared) = guest.split_once("crate::tests!(attacks:").unwrap();
+    let (declared, _) = declared.split_once(");").unwrap();
+    let declared = declared.split(',').map(str::trim);
+    tests.extend(
+        declared
+            .filter(|name| !name.is_empty())
+            .map(|name| format!("attacks.{name}")),
+    );
+    for test in &tests {
+        assert!(rows.contains(&test.as_str()), "attacks.md lacks {test}");
+    }
+    for row in rows {
+        let declared = match row.split_once('.') {
+            Some(("own_boot", name)) => fs::read_to_string(here.join("../own_boot/own_boot.rs"))
+                .unwrap()
+                .contains(&format!("fn {name}()")),
+            Some(("proc_fs", name)) => fs::read_to_string(here.join("../guest/src/proc_fs.rs"))
+                .unwrap()
+                .contains(&format!("fn {name}()")),
+            _ => tests.iter().any(|test| test == row),
+        };
+        assert!(declared, "there is no test {row}");
+    }
+}
+
+/// Compiles hello.rs with the bindings and the layout changed by `change`.
+fn compile_with_layout(name: &str, change: impl Fn(&str) -> String) -> Result<(), String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&directory).unwrap();
     for file in ["proc_fs_generated.rs", "layout_generated.rs"] {
-        let text = fs::read_to_string(build().join("src/bindings").join(file)).unwrap();
+        let text = fs::read_to_string(build().join("src/proc_fs").join(file)).unwrap();
         fs::write(directory.join(file), change(&text)).unwrap();
     }
     let hello = Path::new(env!("CARGO_MANIFEST_DIR")).join("hello.rs");
-    let said = compile(&hello, &directory).expect_err("the layout is wrong");
+    compile(&hello, &directory)
+}
+
+/// With these changes it does not compile, because of `field`.
+fn assert_layout_refused(name: &str, field: &str, change: impl Fn(&str) -> String) {
+    let said = compile_with_layout(name, change).expect_err("the layout is wrong");
     let expected = format!("bindgen and the C compiler disagree on {field}");
     assert!(said.contains(&expected), "not for '{expected}':\n{said}");
+}
+
+/// A kernel whose `proc_ops` has a member more is no reason to fail.
+#[test]
+fn layout_of_a_later_kernel() {
+    let size = "pub const size: usize = ";
+    let later = compile_with_layout("later", |text| {
+        let (before, after) = text
+            .split_once("pub struct proc_ops {")
+            .unwrap_or((text, ""));
+        let text = match after.split_once("\n}") {
+            Some((members, rest)) => {
+                format!("{before}pub struct proc_ops {{{members}\n pub proc_more: u64,\n}}{rest}")
+            }
+            None => text.to_owned(),
+        };
+        text.replace(size, &format!("{size}8 + "))
+    });
+    assert_eq!(later, Ok(()));
 }
 
 #[test]

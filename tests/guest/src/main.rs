@@ -2,6 +2,7 @@
 
 //! The tests that talk to the kernel.
 
+mod attacks;
 mod coverage;
 mod ktap;
 mod memory;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
                 linear::TESTS,
                 tools::TESTS,
                 proc_fs::TESTS,
+                attacks::TESTS,
             ];
             let more = [faults::TESTS, fuzz::TESTS, torture::TESTS, stress::TESTS];
             let mut tests: Vec<_> = contract.into_iter().flatten().collect();

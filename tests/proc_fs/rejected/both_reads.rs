@@ -1,45 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! procfs would not call both.
-//!
-//! error: implement read or read_iter
-
-#[path = "../../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
-
-use kernel::{
-    fs::{file::Offset, File, Kiocb, LocalFile},
-    iov::IovIterDest,
-    prelude::*,
-    uaccess::UserSliceWriter,
-};
-use shared::proc_fs;
+// procfs would not call both.
+//
+// error: implement read or read_iter
 
 pub struct Data;
 
 #[vtable]
-impl proc_fs::Operations for Data {
+impl Operations for Data {
     type Ptr = ();
 
-    fn open(&self, _file: &File) -> Result {
+    fn open(&self, _: &LocalFile) -> Result<Self::Ptr> {
+        Err(EIO)
+    }
+
+    fn read(&self, _: (), _: &mut UserWriter<'_>, _: &mut Offset) -> Result {
         Ok(())
     }
 
-    fn read(&self, _: (), _: &LocalFile, _: &mut UserSliceWriter, _: &mut Offset) -> Result<usize> {
-        Ok(0)
-    }
-
-    fn read_iter(&self, _: Kiocb<'_, ()>, _: &mut IovIterDest<'_>) -> Result<usize> {
-        Ok(0)
+    fn read_iter(&self, _: (), _: &mut IterWriter<'_>, _: &mut Offset) -> Result {
+        Ok(())
     }
 }
 
-pub fn make() -> Result<Pin<KBox<proc_fs::File<Data>>>> {
-    let mode = proc_fs::Mode::new::<0o644>();
-    KBox::pin_init(
-        proc_fs::File::new(&proc_fs::Dir::root()?, c"name", mode, Data),
-        GFP_KERNEL,
-    )
+pub fn make() -> Result<File<Data>> {
+    let mode = Mode::new::<0o644>();
+    Dir::root().file(c"name", mode, Data)
 }

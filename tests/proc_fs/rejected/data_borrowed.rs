@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file can be forgotten and so outlive every borrow: data that borrows is refused.
-//!
-//! error: lifetime bound not satisfied
-
-#[path = "../../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
-
-use kernel::{prelude::*, seq_file::SeqFile};
-use shared::proc_fs;
+// A file can be forgotten and so outlive every borrow: data that borrows is refused.
+//
+// error: lifetime bound not satisfied
 
 pub struct Data<'a>(&'a u8);
 
-impl<'a> proc_fs::Show for Data<'a> {
-    fn show(&self, _m: &SeqFile) -> Result {
+impl<'a> Show for Data<'a> {
+    fn show(&self, _: &mut SeqWriter<'_>) -> Result {
         Ok(())
     }
 }

@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The owner of a file shares its data with the callbacks.
-//!
-//! error: cannot assign to data in a `&` reference
-
-#[path = "../../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
-
-use kernel::{prelude::*, seq_file::SeqFile};
-use shared::proc_fs;
+// The owner of a file shares its data with the callbacks.
+//
+// error: cannot assign to data in a `&` reference
 
 pub struct Data(pub u8);
 
-impl proc_fs::Show for Data {
-    fn show(&self, _m: &SeqFile) -> Result {
+impl Show for Data {
+    fn show(&self, _: &mut SeqWriter<'_>) -> Result {
         Ok(())
     }
 }
 
-pub fn change(file: Pin<&mut proc_fs::File<Data>>) {
+pub fn change(file: &mut File<Data>) {
     file.data().0 = 2;
 }

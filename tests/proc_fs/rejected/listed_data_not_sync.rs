@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The same for a list.
-//!
-//! error: `*mut u8` cannot be shared between threads safely
-
-#[path = "../../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
-
-use kernel::{prelude::*, seq_file::SeqFile};
-use shared::proc_fs;
+// What is listed is shared too.
+//
+// error: `*mut u8` cannot be shared between threads safely
 
 pub struct Data(*mut u8);
 
-impl proc_fs::SeqOperations for Data {
-    fn next_at(&self, _id: u64) -> Option<u64> {
+impl List for Data {
+    fn next_at(&self, _: u64) -> Option<u64> {
         None
     }
 
-    fn show(&self, _id: u64, _m: &SeqFile) -> Result {
+    fn show(&self, _: u64, _: &mut SeqWriter<'_>) -> Result {
         Ok(())
     }
 }

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No callback has its data for itself.
-//!
-//! error: method `release` has an incompatible type for trait
-
-#[path = "../../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
-
-use kernel::{fs::File, prelude::*};
-use shared::proc_fs;
+// No callback has its data for itself.
+//
+// error: method `release` has an incompatible type for trait
 
 pub struct Data;
 
 #[vtable]
-impl proc_fs::Operations for Data {
+impl Operations for Data {
     type Ptr = ();
 
-    fn open(&self, _file: &File) -> Result<Self::Ptr> {
+    fn open(&self, _: &LocalFile) -> Result<Self::Ptr> {
         Err(EIO)
     }
 
-    fn release(&mut self, _ptr: ()) {}
+    fn release(&mut self, _: ()) {}
 }

@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Callbacks run at once on one open file too.
-//!
-//! error: `Cell<u8>` cannot be shared between threads safely
-
-#[path = "../../../src"]
-pub mod shared {
-    pub mod proc_fs;
-}
-
-use kernel::{fs::File, prelude::*};
-use shared::proc_fs;
+// Callbacks run at once on one open file too.
+//
+// error: `Cell<u8>` cannot be shared between threads safely
 
 pub struct Data;
 
 #[vtable]
-impl proc_fs::Operations for Data {
+impl Operations for Data {
     type Ptr = KBox<core::cell::Cell<u8>>;
 
-    fn open(&self, _file: &File) -> Result<Self::Ptr> {
+    fn open(&self, _: &LocalFile) -> Result<Self::Ptr> {
         Err(EIO)
     }
 }

@@ -63,17 +63,11 @@ const RULED_OUT: &[(&str, &str)] = &[
         "what calls it has made room",
     ),
     (
-        "if !head.is_empty()",
+        "if head.is_empty()",
         "a fortune that next_at() found is there, but for a race",
     ),
     ("if n == 0", "nobody asks for one of none"),
-    (
-        "let name = Name::new(name)?",
-        "the names are constants, and right",
-    ),
-    ("if self.is_root() && name.is_number()", "likewise"),
-    ("return Err(EINVAL)", "likewise"),
-    ("return Err(EEXIST)", "each name is made once"),
+    ("return Err(EINVAL)", "the names are constants, and right"),
     ("options.check()?", "the owner is the default"),
 ];
 

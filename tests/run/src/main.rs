@@ -70,7 +70,12 @@ fn interrupted() -> bool {
 }
 
 /// The modules that only the tests need.
-const MODULES: &[&str] = &["proc_fs_test.ko", "hello.ko", "legacy.ko"];
+const MODULES: &[&str] = &[
+    "proc_fs_test.ko",
+    "proc_fs_attacks.ko",
+    "hello.ko",
+    "legacy.ko",
+];
 
 fn main() -> ExitCode {
     let options = Options::parse();
