@@ -4,7 +4,7 @@
 # The build directory of the kernel to build for.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The kernels to test on: names from qemu/kernels, or all.
-KERNELS ?= $(shell cat qemu/kernels/default) debug-7.2
+KERNELS ?= $(shell tail -n 1 qemu/kernels/default) debug-7.2
 # Only these tests, separated by commas: groups, or the beginnings of names in them.
 TESTS ?=
 

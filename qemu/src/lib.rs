@@ -9,7 +9,10 @@ use std::{
 };
 
 /// The kernel that is meant where none is named.
-pub const DEFAULT: &str = include_str!("../kernels/default").trim_ascii();
+pub fn default_kernel() -> &'static str {
+    let file = include_str!("../kernels/default");
+    file.lines().last().unwrap_or_default()
+}
 
 /// A kernel that `scripts/kernel` has made.
 pub struct Kernel {

@@ -61,7 +61,7 @@ fn passes_its_ci() {
 fn notices_what_is_wrong() {
     let source = greeter().join("src/greeter.rs");
     let text = fs::read_to_string(&source).unwrap();
-    let wrong = text.replace("Hello from the kernel\\n", "Hello");
+    let wrong = text.replace("Hello from the kernel", "Hello");
     assert_ne!(wrong, text);
     fs::write(&source, wrong).unwrap();
     let said = run(&mut make("test"));

@@ -106,7 +106,7 @@ fn find(need: Need) -> Result<&'static Kernel, String> {
             "kernel that checks itself",
         ),
         Need::Counted => (
-            first(|kernel| kernel.name == boot::DEFAULT),
+            first(|kernel| kernel.name == boot::default_kernel()),
             "kernel on which instructions are counted",
         ),
         _ => (
@@ -126,8 +126,8 @@ pub(crate) fn kernel(need: Need) -> &'static Kernel {
 
 /// The kernel that the project takes if it is not told, fetched if it has to be: outside of the Debian root.
 pub(crate) fn default_kernel() -> Kernel {
-    let dir = succeed(Command::new("scripts/kernel").arg(boot::DEFAULT));
-    Kernel::new(boot::DEFAULT, dir.trim_end()).expect("scripts/kernel has made it")
+    let dir = succeed(Command::new("scripts/kernel").arg(boot::default_kernel()));
+    Kernel::new(boot::default_kernel(), dir.trim_end()).expect("scripts/kernel has made it")
 }
 
 /// Copies the checkout, as it is, without what git does not know.
