@@ -37,7 +37,6 @@ use core::{
     }, //
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     bindings::{
         NAME_MAX,
         PATH_MAX, //
@@ -402,6 +401,8 @@ impl Dir {
         self.make(name, options.into(), Lists::<T>::PROC_OPS, data)
     }
 
+    // Not inlined, so that a stack says which file is being made.
+    #[inline(never)]
     fn make<T: Sync + 'static, E>(
         &self,
         name: &CStr,
@@ -413,7 +414,7 @@ impl Dir {
         Error: From<E>,
     {
         options.check()?;
-        let data = KVBox::pin_init(data, GFP_KERNEL | __GFP_NOWARN)?;
+        let data = KVBox::pin_init(data, GFP_KERNEL)?;
         let make = |name, parent| {
             let data = ptr::from_ref::<T>(&data).cast_mut().cast();
             // SAFETY:

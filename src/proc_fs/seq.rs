@@ -63,7 +63,8 @@ impl SeqWriter<'_> {
     ///
     /// # Errors
     ///
-    /// See [`SeqWriter::write`]. [`EINVAL`]: something can't be printed, by its own account.
+    /// [`EINVAL`]: there is no room, as for [`SeqWriter::write`], or something can't be printed, by
+    /// its own account. With that the read fails.
     ///
     /// # Examples
     ///
@@ -71,13 +72,7 @@ impl SeqWriter<'_> {
     /// writeln!(m, "{opened} {released}")
     /// ```
     pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> Result {
-        fmt::Write::write_fmt(self, text).map_err(|fmt::Error| {
-            if self.has_overflowed() {
-                EOVERFLOW
-            } else {
-                EINVAL
-            }
-        })
+        fmt::Write::write_fmt(self, text).map_err(|fmt::Error| EINVAL)
     }
 
     /// `seq_has_overflowed`, which is inline in C.

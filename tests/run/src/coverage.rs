@@ -68,6 +68,12 @@ const RULED_OUT: &[(&str, &str)] = &[
     ),
     ("if n == 0", "nobody asks for one of none"),
     ("return Err(EINVAL)", "the names are constants, and right"),
+    ("|| bytes.iter().any(|&byte| byte == b'/')", "likewise"),
+    (
+        "let bytes = Iterator::chain(before.iter(), bytes)",
+        "likewise: they are shorter than their place",
+    ),
+    ("return EINTR.to_ptr()", "nobody is killed while listing"),
     ("options.check()?", "the owner is the default"),
 ];
 
