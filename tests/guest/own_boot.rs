@@ -244,7 +244,7 @@ mod proc_fs {
         // What the kernel does not clear would be seen.
         let said = boot(
             &["--append", "init_on_alloc=0"],
-            "guest test attacks proc_fs",
+            "guest contract attacks proc_fs",
         );
         let all = said.stderr + &said.stdout;
         assert_eq!(said.status, Some(0), "{all}");

@@ -643,7 +643,7 @@ fn unload_under_attack() {
                 }
             });
         }
-        for _ in 0..by_kernel(100, 20) {
+        for _ in 0..by_kernel(40, 20) {
             load().unload();
         }
         stop.store(true, Ordering::Relaxed);
