@@ -26,15 +26,15 @@ kbuild:
 
 .PHONY: run
 run: ## play the session of the article in a stock Debian kernel, in QEMU
-	scripts/guest play
+	qemu/boot --file tests/guest/session --file tests/guest/src/transcript.txt -- sh session
 
 .PHONY: shell
 shell: ## a shell in the same guest, with the module loaded
 	qemu/boot --file tests/guest/profile:/etc/profile
 
 .PHONY: test
-test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some
-	scripts/test "$(KERNELS)" $(subst $(comma), ,$(TESTS))
+test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some; V=1 to see all groups
+	scripts/test $(if $(V),--table) "$(KERNELS)" $(subst $(comma), ,$(TESTS))
 
 .PHONY: soak
 soak: ## the same to their full amounts, for hours; Ctrl-C ends it with what was done
@@ -79,6 +79,10 @@ rust-metadata: ## complete the header package KDIR of a Debian kernel for Rust; 
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf build fortune.ko
+
+.PHONY: cache
+cache: ## what is in the cache outside the tree; removes what was not used for 30 days
+	scripts/cache
 
 .PHONY: distclean
 distclean: clean ## remove the cache outside the tree too: roots, kernels, downloads

@@ -9,7 +9,7 @@ use cpio::newc;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -28,6 +28,20 @@ impl Archive {
     const DIRECTORY: u32 = 0o040_000;
     const REGULAR: u32 = 0o100_000;
     const SYMLINK: u32 = 0o120_000;
+
+    fn new(path: &Path) -> Result<Self> {
+        Ok(Self {
+            out: BufWriter::new(File::create(path)?),
+            inode: 0,
+            names: BTreeSet::new(),
+        })
+    }
+
+    fn finish(mut self) -> Result<()> {
+        newc::trailer(&mut self.out)?;
+        self.out.flush()?;
+        Ok(())
+    }
 
     fn add(&mut self, name: &Path, mode: u32, content: &[u8]) -> Result<()> {
         if let Some(parent) = name.parent() {
@@ -94,41 +108,23 @@ pub(crate) enum Root {
     Whole(PathBuf),
 }
 
-/// Writes the archive: `files` are paths in the guest and here; `command` and `nonce` are for PID 1.
+/// Writes the archive: `files` are paths in the guest and here; `command`, `environment` and `nonce` are for PID 1.
 pub(crate) fn write(
     path: &Path,
     architecture: &Architecture,
     root: &Root,
     files: &BTreeMap<String, PathBuf>,
     command: &[String],
+    environment: &str,
     nonce: &str,
 ) -> Result<()> {
-    let mut archive = Archive {
-        out: BufWriter::new(File::create(path)?),
-        inode: 0,
-        names: BTreeSet::new(),
-    };
+    let mut archive = Archive::new(path)?;
     match root {
         Root::Programs(root) => {
-            for directory in ["dev", "proc", "sys", "tmp", "run", "etc", "var/lib"] {
-                archive.directory(Path::new(directory))?;
-            }
-            for (name, target) in [
-                ("bin", "usr/bin"),
-                ("sbin", "usr/sbin"),
-                ("lib", "usr/lib"),
-                ("lib64", "usr/lib64"),
-            ] {
-                archive.symlink(name, target)?;
-            }
-            for program in all_of(root, architecture)? {
-                archive.copy(&program, program.strip_prefix(root)?)?;
-            }
-            archive.add(
-                Path::new("etc/passwd"),
-                Archive::REGULAR | 0o644,
-                format!("root:x:0:0:root:/{HOME}:/bin/sh\n").as_bytes(),
-            )?;
+            // The kernel unpacks several archives, one after the other.
+            let mut programs = File::open(programs(root, architecture)?)?;
+            io::copy(&mut programs, &mut archive.out)?;
+            archive.names.extend(LINKS.map(|(name, _)| name.into()));
         }
         Root::Whole(root) => archive.copy(root, Path::new(""))?,
     }
@@ -141,20 +137,54 @@ pub(crate) fn write(
         archive.copy(here, Path::new(there))?;
     }
     let command: String = command.iter().flat_map(|word| [word, "\0"]).collect();
-    for word in [
+    for (name, content) in [
         ("command", command.as_str()),
+        ("environment", environment),
         ("nonce", nonce),
         ("terminal", &terminal()),
     ] {
-        archive.add(
-            Path::new(word.0),
-            Archive::REGULAR | 0o600,
-            word.1.as_bytes(),
-        )?;
+        let mode = Archive::REGULAR | 0o600;
+        archive.add(Path::new(name), mode, content.as_bytes())?;
     }
-    newc::trailer(&mut archive.out)?;
-    archive.out.flush()?;
-    Ok(())
+    archive.finish()
+}
+
+/// Where the directories of programs and libraries are also.
+const LINKS: [(&str, &str); 4] = [
+    ("bin", "usr/bin"),
+    ("sbin", "usr/sbin"),
+    ("lib", "usr/lib"),
+    ("lib64", "usr/lib64"),
+];
+
+/// An archive of the programs below `root` and the libraries that they need, which is made once.
+fn programs(root: &Path, architecture: &Architecture) -> Result<PathBuf> {
+    // The root's name changes with what it is made of.
+    let name = root.parent().and_then(Path::file_name);
+    let name = name.context("a name of the root")?.to_string_lossy();
+    let made = Path::new("build").join(format!("guest-{name}.cpio"));
+    if made.exists() {
+        return Ok(made);
+    }
+    let part = tempfile::NamedTempFile::new_in("build")?;
+    let mut archive = Archive::new(part.path())?;
+    for directory in ["dev", "proc", "sys", "tmp", "run", "etc", "var/lib"] {
+        archive.directory(Path::new(directory))?;
+    }
+    for (name, target) in LINKS {
+        archive.symlink(name, target)?;
+    }
+    for program in all_of(root, architecture)? {
+        archive.copy(&program, program.strip_prefix(root)?)?;
+    }
+    archive.add(
+        Path::new("etc/passwd"),
+        Archive::REGULAR | 0o644,
+        format!("root:x:0:0:root:/{HOME}:/bin/sh\n").as_bytes(),
+    )?;
+    archive.finish()?;
+    part.persist(&made)?;
+    Ok(made)
 }
 
 /// The kind of terminal this is, its rows and its columns.

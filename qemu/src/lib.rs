@@ -16,8 +16,10 @@ pub fn default_kernel() -> &'static str {
 
 /// A kernel that `scripts/kernel` has made.
 pub struct Kernel {
-    /// Its file.
+    /// Its file, as a boot loader takes it.
     pub image: PathBuf,
+    /// What is packed in that, if it can be booted as it is.
+    pub elf: Option<PathBuf>,
     /// Its architecture, in Debian's names.
     pub architecture: String,
     /// What `uname -r` says on it.
@@ -48,6 +50,7 @@ impl Kernel {
         let has = |option: &str| config.lines().any(|line| line == option);
         Ok(Self {
             image: directory.join("vmlinuz"),
+            elf: Some(directory.join("vmlinux")).filter(|elf| elf.exists()),
             architecture: line("arch")?,
             headers: Path::new("/").join(headers),
             checks_itself: has("CONFIG_KASAN=y"),

@@ -47,6 +47,9 @@ struct Options {
     #[arg(long)]
     icount: bool,
 
+    #[arg(long)]
+    bios: bool,
+
     /// A path on the host; in the guest it is in the directory where the command starts, or what follows a colon
     #[arg(long)]
     file: Vec<String>,
@@ -98,12 +101,20 @@ fn run(options: &Options) -> Result<u8> {
         &root,
         &files,
         &options.command,
+        if kernel.checks_itself {
+            "CHECKS_ITSELF=1"
+        } else {
+            ""
+        },
         &nonce,
     )?;
 
     let mut machine = Machine {
         architecture,
-        kernel: kernel.image,
+        kernel: match kernel.elf {
+            Some(elf) if !options.bios => elf,
+            _ => kernel.image.clone(),
+        },
         initramfs,
         console: work.path().join("console"),
         smp: options.smp,
@@ -116,7 +127,7 @@ fn run(options: &Options) -> Result<u8> {
         kvm: false,
         interactive: options.command.is_empty(),
     };
-    machine.kvm = !options.icount && guest::kvm_works(&machine)?;
+    machine.kvm = !options.icount && guest::kvm_works(&machine, &kernel.image)?;
     let limit = match options.timeout {
         0 => None,
         _ if machine.interactive => None,
@@ -124,12 +135,16 @@ fn run(options: &Options) -> Result<u8> {
     };
 
     let coming_up = Duration::from_secs(options.boot_timeout);
-    let mut end = Guest::start(&machine)?.wait(coming_up, limit)?;
+    let silent = || match complaints(&machine).into_iter().next() {
+        Some(complaint) => Err(format!("its kernel complained before init: {complaint}")),
+        None => Ok(()),
+    };
+    let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent)?;
     if let End::NeverUp(why) = &end {
-        // In some hundreds of boots one dies before init, in the kernel's own text patching, where
-        // QEMU emulates two CPUs. After init nothing is tried again.
+        // In some hundreds of boots one goes wrong before init, in the kernel's own text patching, where QEMU emulates two
+        // CPUs. No module is there yet. After init nothing is tried again, and what happens a second time counts.
         eprintln!("qemu/boot: the guest did not come up ({why}); trying once more");
-        end = Guest::start(&machine)?.wait(coming_up, limit)?;
+        end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()))?;
     }
 
     let log = fs::read(&machine.console).unwrap_or_default();
@@ -145,6 +160,12 @@ fn run(options: &Options) -> Result<u8> {
         eprintln!("qemu/boot: the kernel log is in {}", kept.display());
     }
     Ok(status.unwrap_or_else(|failure| failure.status))
+}
+
+/// What the kernel has complained about so far.
+fn complaints(machine: &Machine) -> Vec<String> {
+    let log = fs::read(&machine.console).unwrap_or_default();
+    scan::complaints(&String::from_utf8_lossy(&log))
 }
 
 /// Why the exit status is not the command's.

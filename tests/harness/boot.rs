@@ -25,6 +25,7 @@ ktap::tests!(boot, Boot:
     each_failure_is_told_from_the_others,
     options,
     root_of_ones_own,
+    by_a_bios_or_as_it_is_linked,
     icount_means_one_cpu,
     files_and_directories,
     builds_modules_of_others,
@@ -305,6 +306,15 @@ fn root_of_ones_own() {
     // Otherwise the guest has it.
     let not_there = boot(&["--root", root, "--", "strace"]);
     assert_ends(&not_there, 127, "", "strace: not found");
+}
+
+fn by_a_bios_or_as_it_is_linked() {
+    // The version of the boot protocol: the kernel's file has the newest, and PVH brings an older one.
+    let version = ["cat", "/sys/kernel/boot_params/version"];
+    let by_bios = boot(&["--bios", "--", version[0], version[1]]);
+    let linked = boot(&["--", version[0], version[1]]);
+    assert_ends(&by_bios, 0, "0x020f\n", "");
+    assert_ends(&linked, 0, "0x020c\n", "");
 }
 
 fn icount_means_one_cpu() {

@@ -271,6 +271,9 @@ fn run_shell() -> Result<u8> {
 
 /// Runs `command` to its end, reaps whatever else ends meanwhile, and kills what is left.
 fn finish(mut command: Command) -> Result<u8> {
+    // `NAME=value`, or nothing.
+    let environment = fs::read_to_string("/environment")?;
+    command.envs(environment.split_once('='));
     command
         .current_dir(HOME)
         .env("PATH", PATH)

@@ -36,7 +36,6 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["play"] => transcript::play(),
         ["list"] => run("list", &[]),
         [verb @ ("test" | "contract" | "soak"), patterns @ ..] => {
             coverage::begin();
@@ -53,7 +52,7 @@ fn main() -> ExitCode {
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest play | guest list | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write"
+                "usage: guest list | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write"
             );
             ExitCode::from(2)
         }

@@ -3,24 +3,11 @@
 //! The session of the article, as it is typed: transcript.txt has the commands, after `# `, and what
 //! they print.
 
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 const TRANSCRIPT: &str = include_str!("transcript.txt");
 
 ktap::tests!(transcript, Guest: article);
-
-/// Types the commands and shows what they print.
-pub(crate) fn play() -> ExitCode {
-    for command in commands() {
-        println!("# {command}");
-        let status = Command::new("sh").args(["-c", command]).status();
-        if !status.as_ref().is_ok_and(|status| status.success()) {
-            eprintln!("{command}: {status:?}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
-}
 
 fn commands() -> impl Iterator<Item = &'static str> {
     TRANSCRIPT
