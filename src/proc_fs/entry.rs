@@ -454,13 +454,13 @@ impl Dir {
 ///
 /// ```
 /// struct Module {
-///     _hello: File<Greeting>,
+///     _file: File<Greeting>,
 /// }
 ///
 /// impl kernel::Module for Module {
 ///     fn init(_module: &'static ThisModule) -> Result<Self> {
-///         let _hello = Dir::root().show(c"hello", Mode::new::<0o444>(), Greeting)?;
-///         Ok(Self { _hello })
+///         let _file = Dir::root().show(c"hello", Mode::new::<0o444>(), Greeting)?;
+///         Ok(Self { _file })
 ///     }
 /// }
 /// ```

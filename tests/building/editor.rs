@@ -30,9 +30,9 @@ fn an_error() {
             fs::copy(file.path(), copy.join(file.file_name())).unwrap();
         }
     }
-    let hello = copy.join("hello.rs");
+    let module = copy.join("attacks.rs");
     let wrong = "fn wrong() { let _number: u32 = \"text\"; }\n";
-    fs::write(&hello, fs::read_to_string(&hello).unwrap() + wrong).unwrap();
+    fs::write(&module, fs::read_to_string(&module).unwrap() + wrong).unwrap();
     succeed(&mut Command::new("scripts/rust-analyzer"));
     let project = fs::read_to_string("rust-project.json").unwrap();
     let there = top().join("tests/proc_fs");

@@ -20,7 +20,7 @@ ktap::tests!(rejected, Host, Kernel:
     layout_of_another_size,
 );
 
-/// Where Kbuild has built tests/proc_fs/hello.rs.
+/// Where Kbuild has built the module of scripts/template.
 fn build() -> PathBuf {
     kernel(Need::Kernel).build()
 }
@@ -46,7 +46,7 @@ include!(\"CASE\");
 
 /// Compiles `source` with the command that Kbuild has kept, and returns what the compiler says if it refuses.
 fn compile(source: &Path, generated: &Path) -> Result<(), String> {
-    let kept = build().join("tests/proc_fs/.hello.o.cmd");
+    let kept = build().join("scripts/template/src/.hello.o.cmd");
     let kept = fs::read_to_string(&kept).unwrap_or_else(|error| panic!("{kept:?}: {error}"));
     let (_, command) = kept
         .lines()
@@ -159,7 +159,7 @@ fn compile_with_layout(name: &str, change: impl Fn(&str) -> String) -> Result<()
         let text = fs::read_to_string(build().join("src/proc_fs").join(file)).unwrap();
         fs::write(directory.join(file), change(&text)).unwrap();
     }
-    compile(&here().join("hello.rs"), &directory)
+    compile(&top().join("scripts/template/src/hello.rs"), &directory)
 }
 
 /// With these changes it does not compile, because of `field`.

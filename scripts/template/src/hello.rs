@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The shortest module with a file in `/proc`: see the README.
+//! The shortest module with a file in `/proc`.
 
-#[path = "../../src/proc_fs/mod.rs"]
 pub mod proc_fs;
 
 use kernel::prelude::*;
@@ -24,12 +23,12 @@ impl Show for Greeting {
 }
 
 struct Module {
-    _hello: File<Greeting>,
+    _file: File<Greeting>,
 }
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let _hello = Dir::root().show(c"hello", Mode::new::<0o444>(), Greeting)?;
-        Ok(Self { _hello })
+        let _file = Dir::root().show(c"hello", Mode::new::<0o444>(), Greeting)?;
+        Ok(Self { _file })
     }
 }
