@@ -8,7 +8,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::Mutex,
 };
 
 /// A kernel to test on.
@@ -79,19 +79,27 @@ impl Kernel {
     }
 }
 
-/// Those that were named, in that order.
-static KERNELS: OnceLock<Vec<Kernel>> = OnceLock::new();
+/// Those that are made so far, in that order.
+static KERNELS: Mutex<Vec<&'static Kernel>> = Mutex::new(Vec::new());
 
-/// The tests of this process have these.
-pub(crate) fn have(kernels: Vec<Kernel>) {
-    KERNELS.get_or_init(|| kernels);
+/// The tests have this one too.
+pub(crate) fn add(kernel: Kernel) {
+    // It is there as long as the process.
+    let kernel = Box::leak(Box::new(kernel));
+    KERNELS.lock().expect("nobody panics with it").push(kernel);
+}
+
+/// Those that the tests have.
+pub(crate) fn made() -> Vec<&'static Kernel> {
+    KERNELS.lock().expect("nobody panics with it").clone()
 }
 
 /// The first of them that `is` true of and that modules can be built for in the Debian root that this runs in: `run` shows
 /// the headers of those there.
 fn first(is: impl Fn(&Kernel) -> bool) -> Option<&'static Kernel> {
-    let mut kernels = KERNELS.get()?.iter();
-    kernels.find(|kernel| is(kernel) && kernel.is.headers.join(".config").exists())
+    made()
+        .into_iter()
+        .find(|kernel| is(kernel) && kernel.is.headers.join(".config").exists())
 }
 
 /// A kernel that is as a test needs it.

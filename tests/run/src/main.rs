@@ -4,7 +4,9 @@
 
 mod coverage;
 mod host;
+mod jobs;
 mod kernel;
+mod progress;
 mod report;
 
 #[path = "../../bench/bench.rs"]
@@ -28,7 +30,6 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -60,12 +61,17 @@ struct Kernels {
 
 #[derive(clap::Args)]
 struct Options {
-    #[command(flatten)]
-    kernels: Kernels,
+    /// A kernel to test on, by its name: it is made on the way
+    #[arg(long)]
+    kernel: Vec<String>,
 
     /// The Debian root in which the tests of the host run
     #[arg(long)]
     root: PathBuf,
+
+    /// Show all groups on all kernels in a table, whether something has failed or not
+    #[arg(long)]
+    table: bool,
 
     /// Do all tests to their full amounts, until Ctrl-C
     #[arg(long)]
@@ -88,7 +94,7 @@ fn main() -> ExitCode {
         Verb::Tests(options) => tests(&options),
         Verb::Host { kernels, words } => {
             match Kernel::of(&kernels.kernel) {
-                Ok(kernels) => kernel::have(kernels),
+                Ok(kernels) => kernels.into_iter().for_each(kernel::add),
                 Err(error) => {
                     eprintln!("run host: {error:#}");
                     return ExitCode::from(2);
@@ -116,11 +122,12 @@ fn tests(options: &Options) -> ExitCode {
     // What was done until then is summed up.
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .expect("a handler for Ctrl-C");
-    let mut report = Report::default();
-    if let Err(error) = run(options, &mut report) {
-        report.add("host", vec![Outcome::failed("run", &format!("{error:#}"))]);
+    let report = Report::new(&options.kernel);
+    if let Err(error) = run(options, &report) {
+        let why = format!("{error:#}");
+        report.add("host", "run", 0, vec![Outcome::failed("run", &why)]);
     }
-    let end = report.sum_up();
+    let end = report.sum_up(options.table);
     if interrupted() && !options.soak {
         return ExitCode::from(130);
     }
@@ -150,10 +157,9 @@ fn interrupt(outcomes: &mut Vec<Outcome>) {
     outcomes.push(Outcome::skipped("interrupted", "what comes after that"));
 }
 
-fn run(options: &Options, report: &mut Report) -> Result<()> {
+fn run(options: &Options, report: &Report) -> Result<()> {
     let all = options.pattern.is_empty();
     let patterns: Vec<&str> = options.pattern.iter().map(String::as_str).collect();
-    let kernels = Kernel::of(&options.kernels.kernel)?;
     let tests = declared()?;
     for &pattern in &patterns {
         let is_there = !chosen(tests.clone(), &[pattern], |test| test).is_empty();
@@ -176,102 +182,29 @@ fn run(options: &Options, report: &mut Report) -> Result<()> {
         };
         Outcome::skipped(&test.name, reason)
     });
-    report.add("host", skipped.collect());
+    report.add("host", "all", 0, skipped.collect());
 
-    // What is done outside of the root has it to itself: it makes roots.
-    for place in [&[Place::Machine][..], &[Place::Host, Place::Boot]] {
-        let of_place = tests.iter().filter(|test| place.contains(&test.place));
-        host_tests(options, &kernels, of_place, report)?;
-    }
-
-    let first = kernels.iter().find(|kernel| !kernel.is.checks_itself);
-    let first = first.map(|kernel| &kernel.name);
-    for kernel in &kernels {
-        // What is not of the contract takes longer, and has to be seen once.
-        let verb = match options.soak {
-            true => "soak",
-            false if all && !kernel.is.checks_itself && first != Some(&kernel.name) => "contract",
-            false => "test",
-        };
-        let of_guests = tests.iter().filter(|test| {
-            test.place == Place::Guest && (verb != "contract" || !test.needs.contains(&Need::Once))
-        });
-        let names: Vec<&str> = of_guests.map(|test| test.name.as_str()).collect();
-        if !names.is_empty() && !interrupted() {
-            report.add(&kernel.name, guest_tests(kernel, &names, verb, all)?);
-        }
-    }
+    jobs::run(options, &tests, report)?;
 
     if all && !interrupted() {
-        if first.is_some() {
+        let stock = kernel::made().iter().any(|kernel| !kernel.is.checks_itself);
+        if stock {
             report.contract(&fs::read_to_string("README.md").context("README.md")?);
         } else {
             let reason = "no stock kernel, which shows all of it, is in KERNELS";
-            report.add("host", vec![Outcome::skipped("contract", reason)]);
+            let skipped = vec![Outcome::skipped("contract", reason)];
+            report.add("host", "contract", 0, skipped);
         }
     }
     Ok(())
 }
 
-/// How many groups of tests run on the host at once: they wait for guests most of the time.
-const AT_ONCE: usize = 2;
-
-/// Runs tests on the host, each group by a process.
-fn host_tests<'a>(
-    options: &Options,
-    kernels: &[Kernel],
-    tests: impl Iterator<Item = &'a Declaration>,
-    report: &mut Report,
-) -> Result<()> {
-    let mut groups: Vec<Vec<&Declaration>> = Vec::new();
-    for test in tests {
-        match groups
-            .iter_mut()
-            .find(|group| group[0].group() == test.group())
-        {
-            Some(group) => group.push(test),
-            None => groups.push(vec![test]),
-        }
-    }
-    let at_once = if groups
-        .iter()
-        .flatten()
-        .any(|test| test.place == Place::Machine)
-    {
-        1
-    } else {
-        AT_ONCE
-    };
-    let groups = Mutex::new(groups.into_iter());
-    let (done, all_done) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..at_once {
-            let (done, groups) = (done.clone(), &groups);
-            scope.spawn(move || {
-                while let Some(group) = { groups.lock().expect("nobody panics with it").next() } {
-                    if interrupted() {
-                        break;
-                    }
-                    let outcomes = host_group(options, kernels, &group);
-                    if done.send(outcomes).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(done);
-        for outcomes in all_done {
-            report.add("host", outcomes?);
-        }
-        Ok(())
-    })
-}
-
 /// Runs a group of tests on the host.
 fn host_group(
     options: &Options,
-    kernels: &[Kernel],
+    kernels: &[&Kernel],
     group: &[&Declaration],
+    report: &Report,
 ) -> Result<Vec<Outcome>> {
     let program = kernel::top().join("build/bin/run");
     let mut command = if group[0].place == Place::Machine {
@@ -298,7 +231,7 @@ fn host_group(
         .args(["--", if options.soak { "soak" } else { "test" }])
         .args(group.iter().map(|test| &test.name))
         .stdin(Stdio::null());
-    let output = finish(&mut command).context("tests of the host")?;
+    let output = finish(&mut command, "host", report).context("tests of the host")?;
     let mut outcomes = ktap::read(&output.stdout);
     if output.status.is_none() {
         interrupt(&mut outcomes);
@@ -307,7 +240,13 @@ fn host_group(
 }
 
 /// Runs the tests that talk to the kernel, in one guest.
-fn guest_tests(kernel: &Kernel, names: &[&str], verb: &str, all: bool) -> Result<Vec<Outcome>> {
+fn guest_tests(
+    kernel: &Kernel,
+    names: &[&str],
+    verb: &str,
+    all: bool,
+    report: &Report,
+) -> Result<Vec<Outcome>> {
     let boot = kernel.boot();
     let mut command = Command::new("scripts/enter");
     command
@@ -321,7 +260,7 @@ fn guest_tests(kernel: &Kernel, names: &[&str], verb: &str, all: bool) -> Result
         .args(names)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
-    let output = finish(&mut command).context("boot")?;
+    let output = finish(&mut command, &kernel.name, report).context("boot")?;
     let mut outcomes = ktap::read(&output.stdout);
     let Some(status) = output.status else {
         interrupt(&mut outcomes);
@@ -331,11 +270,13 @@ fn guest_tests(kernel: &Kernel, names: &[&str], verb: &str, all: bool) -> Result
         let module = kernel.build().join("fortune.ko");
         outcomes.push(coverage::outcome(&module, &covered)?);
     }
-    // 0 and 1 are the tests' own. Whatever else is the harness's verdict on the kernel.
-    outcomes.push(match status.code() {
+    // 0 and 1 are the tests' own. Whatever else is the harness's verdict on the kernel: it comes first, as the cause of what
+    // is missing.
+    let verdict = match status.code() {
         Some(0 | 1) => Outcome::passed("kernel.does_not_complain", ""),
         _ => Outcome::failed("kernel.does_not_complain", &output.stderr),
-    });
+    };
+    outcomes.insert(0, verdict);
     Ok(outcomes)
 }
 
@@ -349,12 +290,12 @@ struct Finished {
     stderr: String,
 }
 
-/// Runs a command to its end, or until Ctrl-C is pressed, and shows its progress.
-fn finish(command: &mut Command) -> io::Result<Finished> {
+/// Runs a command of tests at a place to its end, or until Ctrl-C is pressed, and shows its progress.
+fn finish(command: &mut Command, place: &str, report: &Report) -> io::Result<Finished> {
     // In a group of its own, which Ctrl-C does not reach.
     let mut child = command.stdout(Stdio::piped()).process_group(0).spawn()?;
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
+    let stdout = collect(child.stdout.take(), place, report);
+    let stderr = collect(child.stderr.take(), place, report);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break Some(status);
@@ -386,18 +327,23 @@ fn finish(command: &mut Command) -> io::Result<Finished> {
 /// Reads all that comes, but for lines that say how far a test has come: those are shown.
 fn collect(
     from: Option<impl Read + Send + 'static>,
+    place: &str,
+    report: &Report,
 ) -> (Arc<Mutex<String>>, JoinHandle<io::Result<()>>) {
     let text = Arc::new(Mutex::new(String::new()));
     let to = Arc::clone(&text);
+    let (place, progress) = (place.to_owned(), report.progress());
     let thread = thread::spawn(move || {
         let Some(from) = from else { return Ok(()) };
         for line in BufReader::new(from).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
-            match line.strip_prefix(PROGRESS) {
-                Some(progress) => eprintln!("{progress}"),
-                None => *to.lock().expect("nobody panics with it") += &format!("{line}\n"),
+            if let Some(said) = line.strip_prefix(PROGRESS) {
+                progress.say(said);
+                continue;
             }
+            progress.result(&place, &line);
+            *to.lock().expect("nobody panics with it") += &format!("{line}\n");
         }
         Ok(())
     });

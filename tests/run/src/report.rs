@@ -2,11 +2,12 @@
 
 //! Sums results up for a person.
 
-use ktap::{Ended, Outcome};
+use crate::progress::Progress;
+use ktap::{Declaration, Ended, Outcome};
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::ExitCode,
-    time::Instant,
+    sync::{Arc, Mutex},
 };
 
 /// How many tests of a group have passed in a place, of how many that were not skipped, and how long they took there.
@@ -26,20 +27,35 @@ impl Cell {
     }
 }
 
+/// What has failed, and what was said about it.
+struct Failure {
+    what: String,
+    message: String,
+}
+
 /// All results so far.
-pub(crate) struct Report {
-    /// The host, and each kernel, in the order they came, with how long each took.
+#[derive(Default)]
+struct Results {
+    /// The host, and each kernel, in the order in which they are to be shown, with how many seconds each took.
     places: Vec<(String, u64)>,
     /// For each group of tests, the results in each place.
     cells: BTreeMap<String, BTreeMap<String, Cell>>,
     passed: usize,
-    failed: Vec<String>,
+    failed: usize,
+    failures: Vec<Failure>,
     skipped: usize,
     /// The sentences of the README that tests which passed have shown.
     sentences: BTreeSet<String>,
     /// What tests have measured, and where.
     figures: Vec<String>,
-    since: Instant,
+    /// How long each test took, in seconds, and where.
+    times: Vec<(f32, String)>,
+}
+
+/// The same, for all threads; and how far the tests are.
+pub(crate) struct Report {
+    results: Mutex<Results>,
+    progress: Arc<Progress>,
 }
 
 /// What stands in brackets in a text if it is the id of a sentence, such as `[R3]`.
@@ -56,32 +72,21 @@ fn sentences(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-impl Default for Report {
-    fn default() -> Self {
-        Self {
-            places: Vec::new(),
-            cells: BTreeMap::new(),
-            passed: 0,
-            failed: Vec::new(),
-            skipped: 0,
-            sentences: BTreeSet::new(),
-            figures: Vec::new(),
-            since: Instant::now(),
-        }
-    }
-}
+/// So many lines of what a failure said are repeated at the end.
+const LINES: usize = 12;
 
-impl Report {
-    /// Adds results from `place`, the host or a kernel, and prints a line, and more for what has not passed.
-    pub(crate) fn add(&mut self, place: &str, outcomes: Vec<Outcome>) {
-        if outcomes.is_empty() {
-            return;
-        }
-        let mut groups = BTreeSet::new();
+/// So many tests are listed that took longest.
+const SLOWEST: usize = 10;
+
+impl Results {
+    /// Adds results of tests that took so many seconds together; `what` they are, `place` the host or a kernel. Prints a line,
+    /// and more for what has not passed.
+    fn add(&mut self, place: &str, what: &str, seconds: u64, outcomes: Vec<Outcome>) {
         let mut sum = Cell::default();
+        let (missing, outcomes): (Vec<_>, Vec<_>) =
+            outcomes.into_iter().partition(|one| one.name == "missing");
         for outcome in outcomes {
             let group = outcome.name.split('.').next().unwrap_or_default();
-            groups.insert(group.to_owned());
             let cells = self.cells.entry(group.to_owned()).or_default();
             let cell = cells.entry(place.to_owned()).or_default();
             cell.seconds += outcome.seconds;
@@ -89,6 +94,8 @@ impl Report {
                 cell.all += 1;
                 sum.all += 1;
             }
+            let named = format!("{place}: {}", outcome.name);
+            self.times.push((outcome.seconds, named.clone()));
             match outcome.ended {
                 Ended::Passed(shown) => {
                     cell.passed += 1;
@@ -104,60 +111,42 @@ impl Report {
                     }
                 }
                 Ended::Failed(message) => {
-                    println!("FAILED  {place}: {}", outcome.name);
-                    for line in message.lines() {
-                        println!("        | {line}");
-                    }
-                    self.failed.push(format!("{place}: {}", outcome.name));
+                    self.failed += 1;
+                    self.fail(named, message);
                 }
                 Ended::Skipped(reason) => {
-                    println!("SKIPPED {place}: {}: {reason}", outcome.name);
+                    println!("SKIPPED {named}: {reason}");
                     self.skipped += 1;
                 }
             }
         }
-        let groups: Vec<String> = groups.into_iter().collect();
-        let what = if let [group] = &groups[..] {
-            group.as_str()
-        } else {
-            "all"
-        };
-        let seconds = self.since.elapsed().as_secs();
+        if let Some(Outcome {
+            ended: Ended::Failed(message),
+            ..
+        }) = missing.first()
+        {
+            self.failed += missing.len();
+            sum.all += missing.len();
+            let what = format!("{place}: {} tests have not ended", missing.len());
+            self.fail(what, message.clone());
+        }
         println!("{place:<16} {what:<12} {:>12} {seconds:>5} s", sum.counts());
         match self.places.iter_mut().find(|(known, _)| known == place) {
             Some((_, so_far)) => *so_far += seconds,
             None => self.places.push((place.to_owned(), seconds)),
         }
-        self.since = Instant::now();
     }
 
-    /// Adds whether each sentence of `readme` was shown by a test, and none that it has not.
-    pub(crate) fn contract(&mut self, readme: &str) {
-        let written: BTreeSet<String> = sentences(readme).collect();
-        let shown = written.intersection(&self.sentences).count();
-        println!(
-            "{:<16} {shown} of {} sentences of the README are shown",
-            "",
-            written.len()
-        );
-        let odd: Vec<&str> = written
-            .symmetric_difference(&self.sentences)
-            .map(String::as_str)
-            .collect();
-        let name = "contract.each_sentence_is_shown";
-        self.add(
-            "host",
-            vec![if odd.is_empty() && shown > 0 {
-                Outcome::passed(name, "")
-            } else {
-                let message = format!("in the README or shown, but not both: {}", odd.join(" "));
-                Outcome::failed(name, &message)
-            }],
-        );
+    fn fail(&mut self, what: String, message: String) {
+        println!("FAILED  {what}");
+        message
+            .lines()
+            .for_each(|line| println!("        | {line}"));
+        self.failures.push(Failure { what, message });
     }
 
     /// Prints what passed of how many, and in how many seconds: a column for each place, a line for each group.
-    fn matrix(&self) {
+    fn table(&self) {
         let row = |name: &str, cells: Vec<String>| {
             let cells: String = cells.iter().map(|cell| format!(" {cell:>16}")).collect();
             println!("{}", format!("{name:<12}{cells}").trim_end());
@@ -184,30 +173,60 @@ impl Report {
         );
     }
 
-    /// Prints all in a table, the figures, what has failed once more, and the counts as the last line.
-    pub(crate) fn sum_up(&self) -> ExitCode {
-        self.matrix();
+    /// Prints a line for each place, with a mark for each group there.
+    fn pictures(&self) {
+        println!();
+        for (place, seconds) in &self.places {
+            let cells = self.cells.values().filter_map(|cells| cells.get(place));
+            let marks: String = cells
+                .clone()
+                .map(|cell| match cell {
+                    Cell { all: 0, .. } => '-',
+                    Cell { passed, all, .. } if passed == all => '.',
+                    Cell { .. } => 'F',
+                })
+                .collect();
+            let passed: usize = cells.map(|cell| cell.passed).sum();
+            println!("{place:<16} {marks:<40} {passed:>4} passed {seconds:>5} s");
+        }
+    }
+
+    fn sum_up(&mut self, table: bool) -> ExitCode {
+        if table || !self.failures.is_empty() {
+            self.table();
+        } else {
+            self.pictures();
+        }
         if !self.figures.is_empty() {
             println!("\nFigures:");
             for figure in &self.figures {
                 println!("  {figure}");
             }
         }
-        if !self.failed.is_empty() {
+        self.times.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let slow = self.times.iter().filter(|(seconds, _)| *seconds >= 1.);
+        let slowest: Vec<_> = slow.take(SLOWEST).collect();
+        if !slowest.is_empty() {
+            println!("\nThe slowest:");
+            for (seconds, name) in slowest {
+                println!("  {seconds:>5.0} s  {name}");
+            }
+        }
+        if !self.failures.is_empty() {
             println!("\nFailed:");
-            for name in &self.failed {
-                println!("  {name}");
+            for Failure { what, message } in &self.failures {
+                println!("  {what}");
+                let lines = message.lines().take(LINES);
+                lines.for_each(|line| println!("        | {line}"));
             }
         }
         println!();
         println!(
             "{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failed.len(),
-            self.skipped
+            self.passed, self.failed, self.skipped
         );
         // Nothing that has passed is no success.
-        if self.failed.is_empty() && self.passed > 0 {
+        if self.failed == 0 && self.passed > 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -215,8 +234,77 @@ impl Report {
     }
 }
 
+impl Report {
+    /// One that has nothing yet: the host and these kernels are shown in that order.
+    pub(crate) fn new(kernels: &[String]) -> Self {
+        let places = ["host"]
+            .into_iter()
+            .chain(kernels.iter().map(String::as_str));
+        let results = Results {
+            places: places.map(|place| (place.to_owned(), 0)).collect(),
+            ..Results::default()
+        };
+        Self {
+            results: Mutex::new(results),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Says what is to come.
+    pub(crate) fn expect(&self, tests: &[Declaration], kernels: usize) {
+        self.progress.expect(tests, kernels);
+    }
+
+    /// How far the tests are.
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Adds results of tests that took so many seconds together; `what` they are, `place` the host or a kernel. Prints a line,
+    /// and more for what has not passed.
+    pub(crate) fn add(&self, place: &str, what: &str, seconds: u64, outcomes: Vec<Outcome>) {
+        if !outcomes.is_empty() {
+            self.progress.clear();
+            let mut results = self.results.lock().expect("nobody panics with it");
+            results.add(place, what, seconds, outcomes);
+        }
+    }
+
+    /// Prints what all of them were, the figures, what took longest, what has failed once more, and the counts as the last
+    /// line. A table of all groups is for what has failed, or on demand.
+    pub(crate) fn sum_up(&self, table: bool) -> ExitCode {
+        self.progress.clear();
+        let mut results = self.results.lock().expect("nobody panics with it");
+        results.sum_up(table)
+    }
+
+    /// Adds whether each sentence of `readme` was shown by a test, and none that it has not.
+    pub(crate) fn contract(&self, readme: &str) {
+        let written: BTreeSet<String> = sentences(readme).collect();
+        let results = self.results.lock().expect("nobody panics with it");
+        let shown = written.intersection(&results.sentences).count();
+        let note = format!(
+            "{shown} of {} sentences of the README are shown",
+            written.len()
+        );
+        let odd: Vec<&str> = written
+            .symmetric_difference(&results.sentences)
+            .map(String::as_str)
+            .collect();
+        let name = "contract.each_sentence_is_shown";
+        let outcome = if odd.is_empty() && shown > 0 {
+            Outcome::passed(name, &note)
+        } else {
+            let message = format!("in the README or shown, but not both: {}", odd.join(" "));
+            Outcome::failed(name, &message)
+        };
+        drop(results);
+        self.add("host", "contract", 0, vec![outcome]);
+    }
+}
+
 pub(crate) mod tests {
-    use super::sentences;
+    use super::{Results, sentences};
     use ktap::{Declaration, Ended, chosen, read};
 
     ktap::tests!(run, Host:
@@ -256,6 +344,10 @@ pub(crate) mod tests {
         let results = results("KTAP version 1\n1..3\nok 1 a.b\n");
         assert_eq!(results.len(), 3);
         assert!(results[1].starts_with("-missing: 1 of 3 results, the last after a.b"));
+        // They are counted, and told of once.
+        let mut all = Results::default();
+        all.add("here", "all", 0, read("KTAP version 1\n1..9\nok 1 a.b\n"));
+        assert_eq!((all.passed, all.failed, all.failures.len()), (1, 8, 1));
     }
 
     fn chooses() {
