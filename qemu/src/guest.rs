@@ -85,6 +85,9 @@ pub(crate) struct Machine {
     pub(crate) interactive: bool,
 }
 
+/// How it begins why a guest is gone of which QEMU has ended.
+pub(crate) const ENDED: &str = "QEMU has ended";
+
 /// How a guest ended.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -241,8 +244,8 @@ impl Guest {
                 Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => {
                     self.ends_within(Duration::from_secs(10))?;
                     let why = match said.trim_end() {
-                        "" => "QEMU has ended".to_owned(),
-                        said => format!("QEMU has ended: {said}"),
+                        "" => ENDED.to_owned(),
+                        said => format!("{ENDED}: {said}"),
                     };
                     break if up {
                         End::NoVerdict(why)

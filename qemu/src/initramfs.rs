@@ -192,6 +192,8 @@ fn terminal() -> String {
     let kind = std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
     let size = Command::new("stty")
         .arg("size")
+        // The terminal, which output() would not pass on.
+        .stdin(Stdio::inherit())
         .stderr(Stdio::null())
         .output();
     let size = size.map(|output| output.stdout).unwrap_or_default();

@@ -142,9 +142,13 @@ fn run(options: &Options) -> Result<u8> {
     let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent)?;
     if let End::NeverUp(why) = &end {
         // In some hundreds of boots one goes wrong before init, in the kernel's own text patching, where QEMU emulates two
-        // CPUs. No module is there yet. After init nothing is tried again, and what happens a second time counts.
-        eprintln!("qemu/boot: the guest did not come up ({why}); trying once more");
-        end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()))?;
+        // CPUs. No module is there yet. After init nothing is tried again, and what happens a second time counts. Nor is what
+        // QEMU refuses: it will again.
+        let began = fs::metadata(&machine.console).is_ok_and(|log| log.len() > 0);
+        if began || !why.starts_with(guest::ENDED) {
+            eprintln!("qemu/boot: the guest did not come up ({why}); trying once more");
+            end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()))?;
+        }
     }
 
     let log = fs::read(&machine.console).unwrap_or_default();

@@ -379,6 +379,10 @@ fn bad_options() {
         "",
         "/no/such/directory: there is no such directory",
     );
+    // QEMU says so, and is not asked again.
+    let no_cpu = boot(&["--smp", "0", "--", "true"]);
+    assert_ends(&no_cpu, 126, "", "Invalid CPU topology");
+    assert!(!no_cpu.stderr.contains("once more"), "{}", no_cpu.stderr);
     // A shell takes a terminal, which a test does not have.
     assert_ends(&qemu_boot(&[]), 126, "", "that takes a terminal");
     assert_ends(
