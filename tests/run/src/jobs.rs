@@ -25,8 +25,8 @@ enum Job<'a> {
 }
 
 /// How many jobs run at once: mostly each keeps one CPU busy. Nothing that they assert is a time.
-fn at_once() -> usize {
-    thread::available_parallelism().map_or(2, |cpus| cpus.get().clamp(2, 8))
+pub(crate) fn at_once() -> usize {
+    thread::available_parallelism().map_or(2, |cpus| cpus.get().clamp(2, 4))
 }
 
 /// What there is to do, and how far the kernels are.
@@ -120,7 +120,7 @@ pub(crate) fn run(options: &Options, tests: &[Declaration], report: &Report) -> 
     }
     let of_host = groups(tests, &[Place::Host, Place::Boot]);
     waiting.extend(of_host.into_iter().map(Job::Host));
-    report.expect(tests, options.kernel.len());
+    report.expect(tests, &options.kernel);
 
     let unmade = options.kernel.len();
     let queue = Mutex::new(Queue { waiting, unmade });

@@ -22,6 +22,7 @@ use nix::{
 };
 use report::Report;
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, BufRead, BufReader, Read},
     os::unix::process::CommandExt,
@@ -119,11 +120,18 @@ fn main() -> ExitCode {
 }
 
 fn tests(options: &Options) -> ExitCode {
+    let tests = match asked_for(options) {
+        Ok(tests) => tests,
+        Err(error) => {
+            eprintln!("test: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
     // What was done until then is summed up.
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .expect("a handler for Ctrl-C");
     let report = Report::new(&options.kernel);
-    if let Err(error) = run(options, &report) {
+    if let Err(error) = run(options, tests, &report) {
         let why = format!("{error:#}");
         report.add("host", "run", 0, vec![Outcome::failed("run", &why)]);
     }
@@ -157,18 +165,39 @@ fn interrupt(outcomes: &mut Vec<Outcome>) {
     outcomes.push(Outcome::skipped("interrupted", "what comes after that"));
 }
 
-fn run(options: &Options, report: &Report) -> Result<()> {
-    let all = options.pattern.is_empty();
+/// The names of groups and tests that are like what was asked for.
+fn nearest(tests: &[Declaration], pattern: &str) -> String {
+    let names: BTreeSet<&str> = tests
+        .iter()
+        .flat_map(|test| [test.group(), &test.name])
+        .filter(|name| strsim::normalized_damerau_levenshtein(name, pattern) > 0.6)
+        .collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; there is {}",
+            names.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+/// The tests that the patterns choose, or all.
+fn asked_for(options: &Options) -> Result<Vec<Declaration>> {
     let patterns: Vec<&str> = options.pattern.iter().map(String::as_str).collect();
     let tests = declared()?;
     for &pattern in &patterns {
         let is_there = !chosen(tests.clone(), &[pattern], |test| test).is_empty();
         ensure!(
             is_there,
-            "no test is named {pattern}, or shows a sentence of that id"
+            "no test is named {pattern}, or shows a sentence of that id{}",
+            nearest(&tests, pattern)
         );
     }
-    let tests = chosen(tests, &patterns, |test| test);
+    Ok(chosen(tests, &patterns, |test| test))
+}
+
+fn run(options: &Options, tests: Vec<Declaration>, report: &Report) -> Result<()> {
+    let all = options.pattern.is_empty();
 
     // What is not done, with the reason.
     let (tests, skipped): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| {
@@ -255,7 +284,7 @@ fn guest_tests(
         .args(boot.get_args());
     command
         .args(kernel.test_modules())
-        .args(["--timeout", if verb == "soak" { "0" } else { "900" }])
+        .args(["--timeout", if verb == "soak" { "0" } else { "2400" }])
         .args(["--", "guest", verb])
         .args(names)
         .stdin(Stdio::null())

@@ -2,13 +2,19 @@
 
 //! How far the tests are: a line on the terminal, if it is one.
 
+use crate::jobs::at_once;
 use ktap::{Declaration, Place};
 use std::{
+    collections::HashMap,
+    fs,
     io::{self, IsTerminal, Write},
     process::Command,
     sync::Mutex,
     time::Instant,
 };
+
+/// How many seconds each test took, and where, the last time.
+const TIMES: &str = "build/times";
 
 /// How far they are.
 pub(crate) struct Progress {
@@ -23,6 +29,35 @@ struct Counts {
     all: usize,
     done: usize,
     failed: usize,
+    /// How many seconds each of those to come took the last time.
+    left: HashMap<String, f32>,
+}
+
+/// What a test at a place is called in a list of times.
+fn at(place: &str, name: &str) -> String {
+    let name = name.split(' ').next().unwrap_or_default();
+    format!("{place}: {name}")
+}
+
+/// Keeps how many seconds tests took, beside those that are known of others.
+pub(crate) fn keep<'a>(times: impl Iterator<Item = (f32, &'a str)>) -> io::Result<()> {
+    let mut known = known();
+    known.extend(times.map(|(seconds, what)| {
+        let (place, name) = what.split_once(": ").unwrap_or_default();
+        (at(place, name), seconds)
+    }));
+    let lines = known
+        .iter()
+        .map(|(what, seconds)| format!("{seconds} {what}\n"));
+    fs::write(TIMES, lines.collect::<String>())
+}
+
+fn known() -> HashMap<String, f32> {
+    let text = fs::read_to_string(TIMES).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines
+        .filter_map(|(seconds, what)| Some((what.to_owned(), seconds.parse().ok()?)))
+        .collect()
 }
 
 impl Default for Progress {
@@ -37,13 +72,22 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Says what is to come: these tests, those of guests on so many kernels.
-    pub(crate) fn expect(&self, tests: &[Declaration], kernels: usize) {
-        let of = |test: &Declaration| match test.place {
-            Place::Guest => kernels,
-            _ => 1,
-        };
-        self.counts.lock().expect("nobody panics with it").all = tests.iter().map(of).sum();
+    /// Says what is to come: these tests, those of guests on these kernels.
+    pub(crate) fn expect(&self, tests: &[Declaration], kernels: &[String]) {
+        let known = known();
+        let mut counts = self.counts.lock().expect("nobody panics with it");
+        for test in tests {
+            let host = ["host".to_owned()];
+            let places = match test.place {
+                Place::Guest => kernels,
+                _ => &host,
+            };
+            counts.all += places.len();
+            let whats = places.iter().map(|place| at(place, &test.name));
+            counts
+                .left
+                .extend(whats.filter_map(|what| Some((what.clone(), *known.get(&what)?))));
+        }
     }
 
     /// Takes a line of what tests at a place report.
@@ -57,6 +101,7 @@ impl Progress {
         let mut counts = self.counts.lock().expect("nobody panics with it");
         counts.done += 1;
         counts.failed += usize::from(failed);
+        counts.left.remove(&at(place, name));
         if !self.live {
             return;
         }
@@ -65,8 +110,13 @@ impl Progress {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
+        let left = counts.left.values().sum::<f32>() / at_once() as f32;
+        let left = match counts.left.is_empty() {
+            true => String::new(),
+            false => format!(", about {left:.0} s left"),
+        };
         let line = format!(
-            "[{}/{}] {place}: {name}, {seconds} s{failed}",
+            "[{}/{}] {seconds} s{left}{failed}: {place} {name}",
             counts.done, counts.all
         );
         let line: String = line.chars().take(width().saturating_sub(1)).collect();

@@ -2,7 +2,7 @@
 
 //! Sums results up for a person.
 
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use ktap::{Declaration, Ended, Outcome};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -251,7 +251,7 @@ impl Report {
     }
 
     /// Says what is to come.
-    pub(crate) fn expect(&self, tests: &[Declaration], kernels: usize) {
+    pub(crate) fn expect(&self, tests: &[Declaration], kernels: &[String]) {
         self.progress.expect(tests, kernels);
     }
 
@@ -275,6 +275,9 @@ impl Report {
     pub(crate) fn sum_up(&self, table: bool) -> ExitCode {
         self.progress.clear();
         let mut results = self.results.lock().expect("nobody panics with it");
+        let times = results.times.iter();
+        // Without it nobody is told how long the next run takes.
+        let _ = progress::keep(times.map(|(seconds, what)| (*seconds, what.as_str())));
         results.sum_up(table)
     }
 
@@ -312,6 +315,7 @@ pub(crate) mod tests {
         finds_sentences,
         what_is_missing_has_failed,
         chooses,
+        names_what_is_like_it,
     );
 
     fn results(text: &str) -> Vec<String> {
@@ -364,5 +368,16 @@ pub(crate) mod tests {
         assert_eq!(choose(&["ab.c"]), lines[..1]);
         assert_eq!(choose(&["R2", "a"]), lines[1..]);
         assert!(choose(&["a.x"]).is_empty());
+    }
+
+    fn names_what_is_like_it() {
+        let lines = ["Host reads.whole", "Guest writes.whole"];
+        let tests: Vec<Declaration> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(crate::nearest(&tests, "raeds"), "; there is reads");
+        assert_eq!(
+            crate::nearest(&tests, "writes.hole"),
+            "; there is writes.whole"
+        );
+        assert_eq!(crate::nearest(&tests, "bench"), "");
     }
 }
