@@ -18,7 +18,11 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Read,
     os::fd::OwnedFd,
+    time::Duration,
 };
+
+/// What has not come about by then will not.
+pub(crate) const HANG: Duration = Duration::from_secs(60);
 
 /// The file under test.
 pub(crate) const FORTUNE: &str = "/proc/fortune";

@@ -5,8 +5,8 @@
 use crate::{
     memory::{Stall, write_from},
     module::{
-        CONTROL, KernelLog, Module, assert_cat, by_kernel, cat, echo, is_debug_kernel, open, set,
-        stat, store,
+        CONTROL, HANG, KernelLog, Module, assert_cat, by_kernel, cat, echo, is_debug_kernel, open,
+        set, stat, store,
     },
     unloading::kernel_memory,
 };
@@ -89,9 +89,6 @@ fn stalled_writer() {
         .filter(|text| text == b"\0\0\0\0\0\0\0\0\0\0\n");
     assert_eq!(stored.count(), 1);
 }
-
-/// What has not come about by then will not.
-const HANG: Duration = Duration::from_secs(60);
 
 /// A memory cgroup that this process is in, until it is dropped.
 pub(crate) struct Group;
