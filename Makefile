@@ -12,17 +12,9 @@ comma := ,
 # Where Kbuild puts what it makes. Nothing in what it makes says where that is.
 MO ?= $(CURDIR)/build/native
 
-.PHONY: module
-module: kbuild ## build ./fortune.ko for KDIR, by default for the running kernel
-	cp $(MO)/fortune.ko .
+.DEFAULT_GOAL := module
 
-# Kbuild takes gcc unless it is told otherwise, whatever the kernel was built with.
-llvm = $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' $(KDIR)/.config),LLVM=1)
-
-.PHONY: kbuild
-kbuild:
-	@scripts/doctor --first $(KDIR)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(llvm) KCFLAGS="$(KCFLAGS) -ffile-prefix-map=$(MO)=." modules
+#: To try it
 
 .PHONY: run
 run: ## play the session of the article in a stock Debian kernel, in QEMU
@@ -31,6 +23,8 @@ run: ## play the session of the article in a stock Debian kernel, in QEMU
 .PHONY: shell
 shell: ## a shell in the same guest, with the module loaded
 	qemu/boot --file tests/guest/profile:/etc/profile
+
+#: To work on it
 
 .PHONY: test
 test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some; V=1 to see all groups
@@ -56,17 +50,23 @@ doc: ## rustdoc of the crate, to be read offline, in build/doc
 rust-analyzer: ## rust-project.json, for editors
 	scripts/rust-analyzer
 
-.PHONY: deb
-deb: ## the Debian package of the module, for DKMS, in build/deb
-	scripts/deb
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf build fortune.ko
 
-.PHONY: install
-install: kbuild ## install the module for KDIR, below INSTALL_MOD_PATH if that is set
-	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(llvm) modules_install
+#: For a kernel of your own
 
-.PHONY: dkms-install
-dkms-install: ## let DKMS on this machine build the module for its kernels, now and when one comes
-	scripts/dkms-install
+.PHONY: module
+module: kbuild ## build ./fortune.ko for KDIR, by default for the running kernel
+	cp $(MO)/fortune.ko .
+
+# Kbuild takes gcc unless it is told otherwise, whatever the kernel was built with.
+llvm = $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' $(KDIR)/.config),LLVM=1)
+
+.PHONY: kbuild
+kbuild:
+	@scripts/doctor --first $(KDIR)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(llvm) KCFLAGS="$(KCFLAGS) -ffile-prefix-map=$(MO)=." modules
 
 .PHONY: doctor
 doctor: ## what this machine lacks for building for KDIR
@@ -76,9 +76,19 @@ doctor: ## what this machine lacks for building for KDIR
 rust-metadata: ## complete the header package KDIR of a Debian kernel for Rust; REMOVE=1 undoes it
 	scripts/rust-metadata $(if $(REMOVE),--remove) $(KDIR) $(SOURCE)
 
-.PHONY: clean
-clean: ## remove what was built
-	rm -rf build fortune.ko
+.PHONY: install
+install: kbuild ## install the module for KDIR, below INSTALL_MOD_PATH if that is set
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(llvm) modules_install
+
+.PHONY: dkms-install
+dkms-install: ## let DKMS on this machine build the module for its kernels, now and when one comes
+	scripts/dkms-install
+
+.PHONY: deb
+deb: ## the Debian package of the module, for DKMS, in build/deb
+	scripts/deb
+
+#: What is kept outside the tree
 
 .PHONY: cache
 cache: ## what is in the cache outside the tree; removes what was not used for 30 days
@@ -89,5 +99,6 @@ distclean: clean ## remove the cache outside the tree too: roots, kernels, downl
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/fortune-ko"
 
 .PHONY: help
-help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+help:
+	@sed -n 's/^#: \(.*\)/\n\1/p; s/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@printf '\n%s\n' 'KERNELS, TESTS and KDIR are variables: make test KERNELS=all TESTS=reads,C3; make KDIR=/usr/src/linux-headers-…'

@@ -1,27 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs every block of commands in the README, in a checkout of its own: those that are marked `sh` here, or, where they
+//! Runs every block of commands in the READMEs, in a checkout of its own: those that are marked `sh` here, or, where they
 //! speak of $KDIR, in a root with the headers of the default kernel; those that are marked `console` in a guest.
 
 use crate::kernel::{checkout, default_kernel, succeed, work};
 use ktap::{Declaration, Need, Place, Test};
 use std::{fs, path::PathBuf, process::Command, sync::OnceLock};
 
-/// Some commands: how they are marked, and in which line.
+/// Where they are.
+const READMES: [&str; 7] = [
+    "README.md",
+    "src/README.md",
+    "src/proc_fs/README.md",
+    "qemu/README.md",
+    "scripts/README.md",
+    "tests/README.md",
+    "tests/bench/README.md",
+];
+
+/// Some commands: where they are, how they are marked, and in which line.
 struct Block {
+    file: &'static str,
     kind: &'static str,
     line: usize,
     text: String,
 }
 
 /// The blocks of that kind.
-fn blocks(readme: &str, kind: &'static str) -> Vec<Block> {
+fn blocks(file: &'static str, kind: &'static str) -> Vec<Block> {
+    let readme = fs::read_to_string(file).unwrap_or_default();
     let mut blocks = Vec::new();
     let mut inside = false;
     for (line, text) in readme.lines().enumerate() {
         if text.strip_prefix("```") == Some(kind) {
             inside = true;
             blocks.push(Block {
+                file,
                 kind,
                 line: line + 1,
                 text: String::new(),
@@ -37,14 +51,16 @@ fn blocks(readme: &str, kind: &'static str) -> Vec<Block> {
 
 /// A test for each block.
 pub(crate) fn tests() -> Vec<Test> {
-    let readme = fs::read_to_string("README.md").unwrap_or_default();
-    let blocks = ["sh", "console"].map(|kind| blocks(&readme, kind));
-    blocks
+    READMES
         .into_iter()
+        .flat_map(|file| ["sh", "console"].map(|kind| blocks(file, kind)))
         .flatten()
         .map(|block| Test {
             declaration: Declaration {
-                name: format!("readme.{}_of_line_{}", block.kind, block.line),
+                name: format!(
+                    "readme.{}_{}_of_line_{}",
+                    block.file, block.kind, block.line
+                ),
                 place: Place::Machine,
                 needs: vec![Need::Asked],
                 sentences: Vec::new(),
@@ -65,7 +81,7 @@ fn copy() -> &'static PathBuf {
     })
 }
 
-/// As the README says: here, in a root with headers, or in a guest.
+/// As a README says: here, in a root with headers, or in a guest.
 fn run(block: &Block) {
     let copy = copy();
     let here = |program: &str| {
@@ -82,7 +98,7 @@ fn run(block: &Block) {
             .filter_map(|line| line.strip_prefix("# "))
             .map(|command| format!("{command}\n"))
             .collect();
-        // What the README has shown before it.
+        // What was shown before it.
         let loads = if text.contains("insmod") {
             ""
         } else {

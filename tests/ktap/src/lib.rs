@@ -89,7 +89,7 @@ pub struct Declaration {
     pub place: Place,
     /// What it needs.
     pub needs: Vec<Need>,
-    /// The sentences of the README that it shows, such as `R3`.
+    /// The sentences of a contract that it shows, such as `R3`.
     pub sentences: Vec<String>,
 }
 
@@ -188,7 +188,7 @@ impl Test {
 }
 
 /// Declares the tests of a module: their group, where they run, what all of them need; and for each function the sentences of
-/// the README that it shows, and what it needs itself.
+/// a contract that it shows, and what it needs itself.
 #[macro_export]
 macro_rules! tests {
     ($group:ident, $place:ident $(, $need:ident)*:

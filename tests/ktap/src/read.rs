@@ -11,7 +11,7 @@ pub(crate) const SECONDS: &str = "seconds: ";
 /// How a test ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// `group.what_it_shows`, and the sentences of the README that it shows, in brackets
+    /// `group.what_it_shows`, and the sentences of a contract that it shows, in brackets
     pub name: String,
     /// With what.
     pub ended: Ended,

@@ -79,7 +79,7 @@ struct Options {
     soak: bool,
 
     /// Only these: the tests of a group, such as `reads`, those whose names begin so, such as `pot.wraps`, or those
-    /// that show a sentence of the README, such as `R3`
+    /// that show a sentence of src/README.md, such as `R3`
     pattern: Vec<String>,
 }
 
@@ -218,7 +218,8 @@ fn run(options: &Options, tests: Vec<Declaration>, report: &Report) -> Result<()
     if all && !interrupted() {
         let stock = kernel::made().iter().any(|kernel| !kernel.is.checks_itself);
         if stock {
-            report.contract(&fs::read_to_string("README.md").context("README.md")?);
+            let contract = "src/README.md";
+            report.contract(&fs::read_to_string(contract).context(contract)?);
         } else {
             let reason = "no stock kernel, which shows all of it, is in KERNELS";
             let skipped = vec![Outcome::skipped("contract", reason)];

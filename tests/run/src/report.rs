@@ -44,7 +44,7 @@ struct Results {
     failed: usize,
     failures: Vec<Failure>,
     skipped: usize,
-    /// The sentences of the README that tests which passed have shown.
+    /// The sentences of src/README.md that tests which passed have shown.
     sentences: BTreeSet<String>,
     /// What tests have measured, and where.
     figures: Vec<String>,
@@ -287,7 +287,7 @@ impl Report {
         let results = self.results.lock().expect("nobody panics with it");
         let shown = written.intersection(&results.sentences).count();
         let note = format!(
-            "{shown} of {} sentences of the README are shown",
+            "{shown} of {} sentences of the contract are shown",
             written.len()
         );
         let odd: Vec<&str> = written
@@ -298,7 +298,7 @@ impl Report {
         let outcome = if odd.is_empty() && shown > 0 {
             Outcome::passed(name, &note)
         } else {
-            let message = format!("in the README or shown, but not both: {}", odd.join(" "));
+            let message = format!("in src/README.md or shown, but not both: {}", odd.join(" "));
             Outcome::failed(name, &message)
         };
         drop(results);
