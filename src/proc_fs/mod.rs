@@ -128,6 +128,7 @@ mod entry;
 mod kernel_crate;
 mod list;
 mod mapping;
+mod mutex;
 mod operations;
 mod options;
 mod seq;
@@ -145,6 +146,10 @@ pub use self::{
     mapping::{
         Mapping,
         Page, //
+    },
+    mutex::{
+        Mutex,
+        MutexGuard, //
     },
     operations::{
         Operations,

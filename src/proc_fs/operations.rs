@@ -32,7 +32,6 @@ use kernel::{
         file::Offset,
         LocalFile, //
     },
-    iov::IovIterDest,
     mm::virt::VmaNew,
     prelude::*,
     types::ForeignOwnable, //
@@ -394,9 +393,9 @@ impl<T: Operations> VTable<T> {
         let file = unsafe { (*kiocb).ki_filp };
         // SAFETY: `proc_reg_read_iter` calls inside `use_pde`.
         let (data, ptr) = unsafe { Self::opened(file) };
-        // SAFETY: Who calls `->read_iter` passes an iterator to write to, which is its alone.
-        let iov: &mut IovIterDest<'_> = unsafe { IovIterDest::from_raw(iter) };
-        let mut buf = IterWriter::new(iov);
+        // SAFETY: `vfs_read`, `vfs_iter_read`, `copy_splice_read` and io_uring pass an iterator to
+        // write to, which is theirs alone.
+        let mut buf = unsafe { IterWriter::new(iter) };
         // SAFETY: The kiocb is the caller's, who waits for this call.
         let pos = unsafe { &raw mut (*kiocb).ki_pos };
         // SAFETY: As above.

@@ -8,12 +8,12 @@ use core::{
     mem::MaybeUninit, //
 };
 use kernel::{
+    bindings,
     ffi::{
         c_char,
         c_void, //
     },
     fs::file::Offset,
-    iov::IovIterDest,
     prelude::*, //
 };
 
@@ -109,21 +109,38 @@ impl UserWriter<'_> {
 
 /// What [`UserWriter`] is for `read`, for `read_iter`: the bytes may go into kernel memory too, as
 /// for `splice(2)`.
+///
+/// # Invariants
+///
+/// `iov` is an iterator to write to (`ITER_DEST`), valid and used here alone for `'a`.
+// Not the kernel crate's `IovIterDest`, whose `from_raw` can panic.
 pub struct IterWriter<'a> {
-    iov: &'a mut IovIterDest<'a>,
+    iov: *mut bindings::iov_iter,
     written: usize,
+    _call: PhantomData<&'a mut bindings::iov_iter>,
 }
 
-impl<'a> IterWriter<'a> {
+impl IterWriter<'_> {
+    /// # Safety
+    ///
+    /// `iov` must be as the type invariant says.
     #[inline]
-    pub(super) fn new(iov: &'a mut IovIterDest<'a>) -> Self {
-        Self { iov, written: 0 }
+    pub(super) unsafe fn new(iov: *mut bindings::iov_iter) -> Self {
+        // INVARIANT: By the precondition.
+        Self {
+            iov,
+            written: 0,
+            _call: PhantomData,
+        }
     }
 
     /// See [`UserWriter::room`].
     #[inline]
     pub fn room(&self) -> usize {
-        self.iov.len()
+        // SAFETY: Valid by the type invariant.
+        let counts = unsafe { &(*self.iov).__bindgen_anon_1.__bindgen_anon_1 };
+        // SAFETY: The count is there whatever the kind of the iterator.
+        unsafe { counts.as_ref() }.count
     }
 
     /// See [`UserWriter::written`].
@@ -140,7 +157,9 @@ impl<'a> IterWriter<'a> {
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         let wanted = bytes.len().min(self.room());
-        let arrived = self.iov.copy_to_iter(bytes);
+        // SAFETY: An iterator to write to, by the type invariant; a slice is valid for its length.
+        let arrived =
+            unsafe { bindings::_copy_to_iter(bytes.as_ptr().cast(), bytes.len(), self.iov) };
         if arrived == 0 && wanted > 0 {
             return Err(EFAULT);
         }

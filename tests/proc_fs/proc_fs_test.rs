@@ -22,6 +22,7 @@ use kernel::{
     },
     new_mutex,
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::{
             Atomic,
@@ -117,7 +118,7 @@ const NEGATIVE: u32 = _IO('p' as u32, 3);
 struct Memory {
     counters: Arc<Counters>,
     #[pin]
-    bytes: Mutex<[u8; MEMORY]>,
+    bytes: proc_fs::Mutex<[u8; MEMORY]>,
     number: Atomic<u64>,
     page: proc_fs::Page,
 }
@@ -127,7 +128,7 @@ impl Memory {
         let counters = counters.clone();
         try_pin_init!(Self {
             counters,
-            bytes <- new_mutex!([0; MEMORY]),
+            bytes <- proc_fs::Mutex::new([0; MEMORY], c"bytes", static_lock_class!()),
             number: Atomic::new(0),
             page: proc_fs::Page::zeroed(GFP_KERNEL)?,
         })
@@ -168,7 +169,7 @@ impl proc_fs::Operations for Memory {
             return Err(ENOSPC);
         }
         buf.read(place)?;
-        let mut bytes = self.bytes.lock();
+        let mut bytes = self.bytes.lock_killable()?;
         for (to, from) in bytes.iter_mut().zip(copy).skip(offset).take(count) {
             *to = from;
         }
