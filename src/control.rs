@@ -4,6 +4,7 @@
 
 use super::{
     dispenser::{
+        charged,
         Dispenser,
         VPot, //
     },
@@ -17,14 +18,25 @@ use super::{
         Bytes,
         Dir,
         File,
+        IterWriter,
         Mode,
+        Mutex,
+        Seek,
         SeqWriter,
         UserReader, //
     }, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::Range, //
+};
 use kernel::{
+    fs::{
+        file::Offset,
+        LocalFile, //
+    },
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::Relaxed,
         Arc, //
@@ -55,7 +67,7 @@ impl Control {
         let its = || dispenser.clone();
         Ok(Self {
             _stats: dir.show(c"stats", READ_ONLY, Statistics(its()))?,
-            _pot: dir.list(c"pot", READ_ONLY, Contents(its()))?,
+            _pot: dir.file(c"pot", READ_ONLY, Contents(its()))?,
             _order: dir.show_and_store(c"order", READ_WRITE, Setting::new(its()))?,
             _when_full: dir.show_and_store(c"when_full", READ_WRITE, Setting::new(its()))?,
             _clear: dir.store(c"clear", WRITE_ONLY, Clear(its()))?,
@@ -93,32 +105,129 @@ impl proc_fs::Show for Statistics {
 }
 
 /// `pot`: a `%` line, then every fortune in the order stored, each followed by a `%` line.
-///
-/// The id of a fortune is its number plus one; 0 is the first line.
 struct Contents(Arc<Dispenser>);
 
-impl proc_fs::List for Contents {
-    fn next_at(&self, id: u64) -> Option<u64> {
-        let next = |number| self.0.with_pot(|pot| pot.next_at(number));
-        match id.checked_sub(1) {
-            Some(number) => next(number)?.checked_add(1),
-            None => next(0).and(Some(0)),
+/// How many bytes a read takes out of the pot under its lock, but for the rest of the last fortune; having copied
+/// so many, it ends.
+const STRETCH: usize = 16 << 10;
+
+/// What an open file has of the list.
+#[pin_data]
+struct Listing {
+    #[pin]
+    taken: Mutex<Taken>,
+}
+
+/// Whole items of the list, taken out of the pot for a reader and delivered bit by bit. The one that a reader
+/// has begun goes on, whatever becomes of it in the pot.
+struct Taken {
+    bytes: KVVec<u8>,
+    /// The part of `bytes` that is not delivered yet.
+    rest: Range<usize>,
+    /// The item to go on with after that, for a reader who goes on at this position.
+    item: u64,
+    pos: Option<Offset>,
+}
+
+impl Taken {
+    /// Takes the next items for a reader who has `room`: from a position, or from `item` on.
+    fn take(&mut self, dispenser: &Dispenser, from: Option<Offset>, room: usize) -> Result {
+        let mut needed = room.clamp(256, STRETCH);
+        loop {
+            if self.bytes.len() < needed {
+                self.bytes = KVVec::from_elem(0, needed, charged())?;
+            }
+            let (item, bytes) = (&mut self.item, &mut self.bytes);
+            let listed = dispenser.with_pot(|pot| {
+                let mut skipped = 0;
+                if let Some(pos) = from {
+                    // CAST: A position is not negative, and an item fits into memory.
+                    let (found, before) = pot.find(pos as u64);
+                    (*item, skipped) = (found, before as usize);
+                }
+                let enough = skipped.wrapping_add(room.min(STRETCH));
+                let len = pot.list(item, enough, bytes)?;
+                Ok(skipped.min(len)..len)
+            });
+            match listed {
+                Ok(rest) => {
+                    self.rest = rest;
+                    return Ok(());
+                }
+                Err(longer) => needed = longer,
+            }
         }
     }
 
-    fn show(&self, id: u64, m: &mut SeqWriter<'_>) -> Result {
-        match id.checked_sub(1) {
-            Some(number) => self.0.with_pot(|pot| {
-                let (head, tail) = pot.text(number);
-                if head.is_empty() {
-                    return Ok(());
-                }
-                m.write(head)?;
-                m.write(tail)?;
-                m.write(b"%\n")
-            }),
-            None => m.write(b"%\n"),
+    fn read(
+        &mut self,
+        dispenser: &Dispenser,
+        buf: &mut IterWriter<'_>,
+        pos: &mut Offset,
+    ) -> Result {
+        let mut from = None;
+        if *pos == 0 || self.pos != Some(*pos) {
+            from = Some(*pos);
+            self.rest = 0..0;
+            self.pos = None;
         }
+        while buf.room() > 0 && buf.written() < STRETCH {
+            if self.rest.is_empty() {
+                self.take(dispenser, from.take(), buf.room())?;
+            }
+            let rest = self.bytes.get(self.rest.clone()).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            let arrived = buf.write(rest)?;
+            self.rest.start = self.rest.start.wrapping_add(arrived);
+            // CAST: No more than there was to deliver.
+            *pos = pos.wrapping_add(arrived as Offset);
+            self.pos = Some(*pos);
+        }
+        Ok(())
+    }
+}
+
+#[vtable]
+impl proc_fs::Operations for Contents {
+    type Ptr = Pin<KBox<Listing>>;
+
+    const SEEK: Seek = Seek::NoEnd;
+
+    fn open(&self, _file: &LocalFile) -> Result<Self::Ptr> {
+        KBox::pin_init(
+            pin_init!(Listing {
+                taken <- Mutex::new(
+                    Taken {
+                        bytes: KVVec::new(),
+                        rest: 0..0,
+                        item: 0,
+                        pos: None,
+                    },
+                    c"taken",
+                    static_lock_class!(),
+                ),
+            }),
+            charged(),
+        )
+    }
+
+    fn read_iter(
+        &self,
+        listing: Pin<&Listing>,
+        buf: &mut IterWriter<'_>,
+        pos: &mut Offset,
+    ) -> Result {
+        let result = listing.taken.lock_killable()?.read(&self.0, buf, pos);
+        // What has arrived is read, whatever came after it.
+        result.or_else(|error| {
+            if buf.written() > 0 {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
     }
 }
 

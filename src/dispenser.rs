@@ -5,25 +5,33 @@
 //! Nothing that others need is locked while bytes are copied to or from user space, where a page fault
 //! can take for ever. What is drawn is copied into the open file's own memory under the pot's lock, and
 //! to the reader after that; what is written is copied in, and what it takes is counted, first. The open file has
-//! locks of its own, for which only those wait who share the open file.
+//! locks of its own, for which only those wait who share the open file, until they are killed.
 //!
-//! Lock order: `OpenFile::drawn` or `OpenFile::written`, then `Dispenser::pot`.
+//! A write of more than one fortune, or one for which the index lacks blocks, is stored in parts, between which
+//! others can use the pot. Who does that has the lock `Dispenser::turn`, and other writers wait for it; it takes as
+//! long as copying does, and depends on nobody: all that can stall or fail comes before.
+//!
+//! Lock order: `OpenFile::drawn` or `OpenFile::written`, then `Dispenser::turn`, then `Dispenser::pot`.
 
 use super::{
     pot::{
         self,
         cost,
+        Batch,
         Block,
         Demand,
         Drawn,
         Lot,
         Pot,
         Refused,
+        Slot,
         MAX_FORTUNE, //
     },
     proc_fs::{
         self,
         Bytes,
+        Mutex,
+        MutexGuard,
         Seek,
         UserReader,
         UserWriter, //
@@ -44,39 +52,80 @@ use kernel::{
         file::Offset,
         LocalFile, //
     },
-    new_mutex,
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc,
-        Mutex,
-        MutexGuard, //
+        Arc, //
     }, //
 };
 
 /// A text of up to this many bytes, its newline included, is moved without allocating.
 const SHORT: usize = 256;
 
+/// The most that can be unfinished, in bytes: the longest fortune, a newline and a `%`.
+const MAX_UNFINISHED: usize = MAX_FORTUNE + 2;
+
 /// Memory that a user makes the kernel allocate is charged to that user, and where there is none it is
 /// that user's ENOMEM and no line in the log.
-fn charged() -> Flags {
+pub fn charged() -> Flags {
     GFP_KERNEL_ACCOUNT | __GFP_NOWARN
 }
 
 /// The pot, in memory from vmalloc, but for the blocks of its index, which are a page each.
-pub type VPot = Pot<VVec<u8>, KBox<Block>, VVec<Option<KBox<Block>>>>;
+pub type VPot = Pot<VVec<u8>, KBox<Block>, VVec<Slot<KBox<Block>>>>;
+
+/// Blocks for the index that are at hand.
+#[derive(Default)]
+struct Blocks(KVVec<KBox<Block>>);
+
+impl Blocks {
+    /// Gets more, up to `count`.
+    fn grow(&mut self, count: usize) -> Result {
+        let mut blocks = KVVec::with_capacity(count, charged())?;
+        while blocks.len() < count {
+            let block = match self.next() {
+                Some(block) => block,
+                None => KBox::zeroed(charged())?,
+            };
+            blocks.push_within_capacity(block)?;
+        }
+        self.0 = blocks;
+        Ok(())
+    }
+}
+
+impl Iterator for Blocks {
+    type Item = KBox<Block>;
+
+    fn next(&mut self) -> Option<KBox<Block>> {
+        self.0.pop()
+    }
+}
 
 /// What all the files of this module are about.
 #[pin_data]
 pub struct Dispenser {
     /// The size of the pot in bytes.
     size: usize,
+    /// Held by who stores in parts.
+    #[pin]
+    turn: Mutex<()>,
     #[pin]
     pot: Mutex<VPot>,
     errors: Errors,
+}
+
+/// How to wait for other writers.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// Until the task is killed.
+    Killable,
+    /// To the end: what closes a file must not fail.
+    Always,
 }
 
 /// How many calls on `/proc/fortune` have failed, by their errors.
@@ -100,12 +149,13 @@ impl Dispenser {
         let bytes = VVec::from_elem(0, size, flags)?;
         let mut index = VVec::with_capacity(pot::index_len(size), flags)?;
         for _ in 0..pot::index_len(size) {
-            index.push_within_capacity(None)?;
+            index.push_within_capacity(Slot::default())?;
         }
         Arc::pin_init(
             pin_init!(Self {
                 size,
-                pot <- new_mutex!(Pot::new(bytes, index)),
+                turn <- Mutex::new((), c"turn", static_lock_class!()),
+                pot <- Mutex::new(Pot::new(bytes, index), c"pot", static_lock_class!()),
                 errors: Errors {
                     nospace: Atomic::new(0),
                     faults: Atomic::new(0),
@@ -138,32 +188,66 @@ impl Dispenser {
         self.trim(pot);
     }
 
-    /// Stores `texts`, as `demand` says.
-    fn store(&self, demand: Demand, texts: &mut dyn Iterator<Item = &[u8]>) -> Result {
-        loop {
-            let mut pot = self.pot.lock();
-            let result = match pot.store(demand, &mut *texts) {
-                Ok(()) => Ok(()),
-                Err(Refused::NoSpace) => Err(ENOSPC),
-                Err(Refused::NeedsBlock) => {
-                    drop(pot);
-                    let block = KBox::zeroed(charged());
-                    pot = self.pot.lock();
-                    match block {
-                        Ok(block) => {
-                            let surplus = pot.add_block(block);
-                            // One for which there is no place is freed, without the lock.
-                            drop(pot);
-                            drop(surplus);
-                            continue;
-                        }
-                        Err(error) => Err(error.into()),
-                    }
-                }
-            };
-            self.trim(pot);
-            return result;
+    /// Does as `demand` says, which is of one fortune, `text`, or of none.
+    fn store(&self, demand: Demand, text: Option<&[u8]>, wait: Wait) -> Result {
+        let mut pot = self.pot.lock();
+        match pot.store(demand, text) {
+            Ok(()) => {
+                self.trim(pot);
+                Ok(())
+            }
+            Err(Refused::NoSpace) => Err(ENOSPC),
+            Err(Refused::NeedsBlocks(_) | Refused::Busy) => {
+                drop(pot);
+                self.store_in_parts(demand, &mut text.into_iter(), wait)
+            }
         }
+    }
+
+    /// Does as `demand` says, with `texts`. Nothing fails, and nobody is killed, once a fortune has left for them.
+    #[cold]
+    fn store_in_parts(
+        &self,
+        demand: Demand,
+        texts: &mut dyn Iterator<Item = &[u8]>,
+        wait: Wait,
+    ) -> Result {
+        let mut blocks = Blocks::default();
+        let turn = loop {
+            let turn = match wait {
+                Wait::Killable => self.turn.lock_killable()?,
+                Wait::Always => self.turn.lock(),
+            };
+            let begun = self.with_pot(|pot| pot.begin(demand, blocks.0.len()));
+            match begun {
+                Ok(()) => break turn,
+                Err(Refused::NeedsBlocks(count)) => {
+                    drop(turn);
+                    // Others may have taken what was free: the second time, as many as it can ever need.
+                    blocks.grow(if blocks.0.is_empty() {
+                        count
+                    } else {
+                        pot::most_blocks(demand.fortunes.wrapping_add(1))
+                    })?;
+                }
+                // None is busy but who has the turn.
+                Err(Refused::NoSpace | Refused::Busy) => return Err(ENOSPC),
+            }
+        };
+        while !self.with_pot(|pot| pot.extend(&mut blocks)) {}
+        let mut batch = Batch::default();
+        loop {
+            batch.take(texts);
+            if batch.texts().is_empty() {
+                break;
+            }
+            self.with_pot(|pot| pot.fill(batch.texts()));
+        }
+        let mut pot = self.pot.lock();
+        pot.finish();
+        drop(turn);
+        self.trim(pot);
+        Ok(())
     }
 
     /// Gives the lock back, and frees what the index does not need any more, without it.
@@ -285,11 +369,11 @@ impl Draw {
 
 /// What was written through an open file and is not a complete fortune yet.
 struct Unfinished {
-    /// At most MAX_FORTUNE bytes, a newline and a `%`.
+    /// The text, which grows in place, and after it what a write that failed has brought.
     text: Bytes<0>,
+    /// How many bytes the text has.
+    len: usize,
     progress: Progress,
-    /// What the pot keeps free for it, in bytes.
-    reserved: usize,
     /// The last write has failed: it is not stored when the file is closed now.
     failed: bool,
 }
@@ -303,17 +387,25 @@ impl Unfinished {
         if len > dispenser.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE) {
             return Err(ENOSPC);
         }
-        let unfinished = self.text.len();
-        let mut text = Bytes::<SHORT>::default();
-        text.renew(unfinished.wrapping_add(len), charged())?;
-        text.append(&self.text);
-        text.read(buf)?;
+        let unfinished = self.len;
+        let whole = unfinished.wrapping_add(len);
+        let in_place = unfinished > 0 && whole <= MAX_UNFINISHED;
+        let mut new = Bytes::<SHORT>::default();
+        if in_place {
+            self.grow(whole)?;
+            self.text.read(buf)?;
+        } else {
+            new.renew(whole, charged())?;
+            new.append(self.unfinished());
+            new.read(buf)?;
+        }
+        let text: &[u8] = if in_place { &self.text } else { &new };
 
-        let mut demand = Demand {
-            before: self.reserved,
-            ..Demand::default()
-        };
-        let mut records = Records::new(&text, unfinished, self.progress);
+        let mut demand = Demand::default();
+        if unfinished > 0 {
+            demand.before = cost(self.at_close().len());
+        }
+        let mut records = Records::new(text, unfinished, self.progress);
         let mut last = None;
         for record in &mut records {
             if record.len() > MAX_FORTUNE {
@@ -328,55 +420,80 @@ impl Unfinished {
             last = Some(record);
         }
         let (rest, progress) = records.rest();
-        let mut kept = Bytes::default();
         if !rest.is_empty() {
             let at_close = records::at_close(rest, progress).len();
             if at_close > MAX_FORTUNE {
                 return Err(ENOSPC);
             }
             demand.after = cost(at_close);
-            kept.renew(rest.len(), charged())?;
+        }
+        let kept_len = rest.len();
+        let mut kept = Bytes::default();
+        let stays = in_place && kept_len == whole;
+        if kept_len > 0 && !stays {
+            kept.renew(kept_len, charged())?;
             kept.append(rest);
         }
 
         // Most writes bring one fortune, which need not be looked for again.
-        let (mut only, mut all);
-        let texts: &mut dyn Iterator<Item = &[u8]> = if demand.fortunes == 1 {
-            only = last.into_iter();
-            &mut only
+        if demand.fortunes > 1 {
+            let mut records = Records::new(text, unfinished, self.progress);
+            dispenser.store_in_parts(demand, &mut records, Wait::Killable)?;
         } else {
-            all = Records::new(&text, unfinished, self.progress);
-            &mut all
-        };
-        dispenser.store(demand, texts)?;
+            dispenser.store(demand, last, Wait::Killable)?;
+        }
         // Most writes find nothing there and leave nothing.
-        if unfinished > 0 || !kept.is_empty() {
+        if !stays && (unfinished > 0 || kept_len > 0) {
             self.text = kept;
         }
+        self.len = kept_len;
         self.progress = progress;
-        self.reserved = demand.after;
         Ok(len)
+    }
+
+    /// The text.
+    fn unfinished(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+
+    /// The fortune that closing now would store, for which the pot keeps room.
+    fn at_close(&self) -> &[u8] {
+        records::at_close(self.unfinished(), self.progress)
+    }
+
+    /// Makes room for `whole` bytes of text, no more than there can be, and forgets what comes after it. It moves
+    /// to twice the room, so that a byte is not copied more than twice in the end.
+    fn grow(&mut self, whole: usize) -> Result {
+        if self.text.len() == self.len && self.text.room() >= whole {
+            return Ok(());
+        }
+        let mut text = Bytes::default();
+        let room = whole.max(self.len.wrapping_mul(2)).min(MAX_UNFINISHED);
+        text.renew(room, charged())?;
+        text.append(self.unfinished());
+        self.text = text;
+        Ok(())
     }
 
     /// Stores what is unfinished, unless the last write has failed: then it is dropped.
     fn close(&self, dispenser: &Dispenser) {
-        if self.reserved == 0 {
+        if self.len == 0 {
             return;
         }
+        let text = self.at_close();
         let mut demand = Demand {
-            before: self.reserved,
+            before: cost(text.len()),
             ..Demand::default()
         };
-        let text = records::at_close(&self.text, self.progress);
-        let text = if self.failed {
+        let text = if self.failed || text.is_empty() {
             None
         } else {
             demand.fortunes = 1;
-            demand.bytes = self.reserved;
+            demand.bytes = demand.before;
             Some(text)
         };
         // What is reserved can be stored, and can be given back.
-        let _ = dispenser.store(demand, &mut text.into_iter());
+        let _ = dispenser.store(demand, text, Wait::Always);
     }
 }
 
@@ -393,16 +510,24 @@ impl proc_fs::Operations for Fortune {
     fn open(&self, _file: &LocalFile) -> Result<Self::Ptr> {
         KBox::pin_init(
             pin_init!(OpenFile {
-                drawn <- new_mutex!(Draw {
-                    text: Bytes::default(),
-                    undelivered: false,
-                }),
-                written <- new_mutex!(Unfinished {
-                    text: Bytes::default(),
-                    progress: Progress::default(),
-                    reserved: 0,
-                    failed: false,
-                }),
+                drawn <- Mutex::new(
+                    Draw {
+                        text: Bytes::default(),
+                        undelivered: false,
+                    },
+                    c"drawn",
+                    static_lock_class!(),
+                ),
+                written <- Mutex::new(
+                    Unfinished {
+                        text: Bytes::default(),
+                        len: 0,
+                        progress: Progress::default(),
+                        failed: false,
+                    },
+                    c"written",
+                    static_lock_class!(),
+                ),
             }),
             charged(),
         )
@@ -419,7 +544,7 @@ impl proc_fs::Operations for Fortune {
         if buf.room() == 0 {
             return Ok(());
         }
-        let result = open_file.drawn.lock().read(&self.0, buf, pos);
+        let result = open_file.drawn.lock_killable()?.read(&self.0, buf, pos);
         result.inspect_err(|&error| self.0.count(error))
     }
 
@@ -433,7 +558,7 @@ impl proc_fs::Operations for Fortune {
         if buf.is_empty() {
             return Ok(0);
         }
-        let mut written = open_file.written.lock();
+        let mut written = open_file.written.lock_killable()?;
         let result = written.write(&self.0, buf);
         written.failed = result.is_err();
         drop(written);
@@ -443,6 +568,7 @@ impl proc_fs::Operations for Fortune {
     #[inline]
     fn release(&self, open_file: Self::Ptr) {
         // Where the module is being unloaded, /proc/driver/fortune is gone already and nobody sees it.
+        // Nobody has the open file any more: this does not wait.
         open_file.written.lock().close(&self.0);
     }
 }

@@ -12,19 +12,29 @@
 //! fortune costs its own length plus one byte. The bytes are a ring: where the last one is reached, the
 //! text goes on at the first. So there are no gaps, and the oldest fortunes can leave.
 //!
-//! Fortunes are numbered in the order stored, and a number is never used again. The index holds an
-//! [`Entry`] for each, so that storing, finding, drawing and evicting one take the same time whatever the
-//! pot holds. It comes in [`Block`]s, which are given one by one when the pot asks for one
-//! ([`Refused::NeedsBlock`]), never move, and are handed out again when nothing needs them
-//! ([`Pot::surplus`]): the pot is used under a lock, where nothing should be allocated or freed and no
-//! long stretch copied.
+//! Fortunes are numbered in the order stored, and a number is never used again. The index holds for each where
+//! its text begins. That grows with the numbers, from the oldest on, so how many bytes lie before a
+//! fortune follows from where it begins, and which fortune has so many before it is found by halving: how
+//! many have to leave to make room, and which one is at a position of the list.
+//!
+//! The index comes in [`Block`]s, which are given when the pot asks for some ([`Refused::NeedsBlocks`]),
+//! never move, and are handed out again when nothing needs them ([`Pot::surplus`]).
+//!
+//! # Sections
+//!
+//! The pot is used under a lock. Nothing is allocated or freed under it, and no call takes longer than
+//! copying 128 KiB does, whatever is in the pot. So what takes long comes in parts, between which others have
+//! their turn: [`Pot::begin`] decides whether a write is stored, and makes the oldest fortunes leave for it;
+//! [`Pot::extend`] and [`Pot::fill`] bring blocks and texts, which nobody sees; [`Pot::finish`] shows all of it at
+//! once. Nothing fails after the first, and nothing else is stored meanwhile ([`Refused::Busy`]).
 //!
 //! # Shuffling
 //!
-//! The entries also hold a permutation of the fortunes: the one at place `p` (a number too) is `drawn[p]`.
-//! Places before `lap` are what this lap has drawn; a draw exchanges a place chosen from the others with
-//! the first of them. A new fortune gets the last place. When the oldest leaves, its place is filled from
-//! the edge of its part, so that the others stay where they belong.
+//! A lap is a number, and a block holds a bit for each of its fortunes: whether the lap that is noted with
+//! them has drawn it. If that is an earlier lap, this one has drawn none of them, so a new lap costs nothing.
+//! A draw chooses the nth of those that this lap has not drawn, each as likely as the others, and finds it by
+//! counting: for each block, and for each group of blocks, there is a count of the drawn ones. Those that leave
+//! are subtracted, block by block and group by group.
 
 use core::ops::DerefMut;
 
@@ -35,31 +45,76 @@ pub const MAX_FORTUNE: usize = 64 * 1024;
 pub const MAX_POT: usize = 64 * 1024 * 1024;
 
 /// How many fortunes one block of the index is for.
-pub const BLOCK_LEN: usize = 341;
+pub const BLOCK_LEN: usize = 990;
 
-/// What the index holds for a fortune, and for the place of the same number: 12 bytes. Numbers are kept as
-/// their lower halves; the upper ones follow from the oldest's.
-pub type Entry = [u32; 3];
+/// How many words of bits that takes.
+const WORDS: usize = BLOCK_LEN.div_ceil(64);
 
-/// Where the text of a fortune begins; it ends where the next one begins.
-const BEGIN: usize = 0;
-/// The number of the fortune at a place.
-const DRAWN: usize = 1;
-/// The place of a fortune.
-const PLACE: usize = 2;
+/// How many blocks are counted together.
+const GROUP_LEN: u64 = 256;
 
-/// A part of the index, to fit a page of 4096 bytes.
-pub type Block = [Entry; BLOCK_LEN];
+/// How many texts, and how many blocks, come to the pot in one section.
+pub const BATCH_LEN: usize = 32;
+
+/// A part of the index, to fit a page of 4096 bytes: where the text of each fortune begins; whether a lap has
+/// drawn it; and which lap that is.
+///
+/// A tuple, since the kernel knows of those that they can be zeroed.
+pub type Block = ([u32; BLOCK_LEN], [u64; WORDS], u64);
+
+/// A place in the index for a block.
+pub struct Slot<B> {
+    block: Option<B>,
+    /// How many of its fortunes were drawn.
+    drawn: Count,
+    /// The same for a group: that whose number is the slot's, modulo the length of the index.
+    group: Count,
+}
+
+impl<B> Default for Slot<B> {
+    fn default() -> Self {
+        Self {
+            block: None,
+            drawn: Count::default(),
+            group: Count::default(),
+        }
+    }
+}
+
+/// How many fortunes a lap has drawn of some, and in the upper bits that lap: in any other one it is 0.
+#[derive(Clone, Copy, Default)]
+struct Count(u64);
+
+impl Count {
+    /// A group has less than 2^18 fortunes, and 2^46 laps are not reached.
+    const BITS: u32 = 18;
+
+    fn get(self, lap: u64) -> u64 {
+        if self.0 >> Self::BITS == lap {
+            self.0 & ((1 << Self::BITS) - 1)
+        } else {
+            0
+        }
+    }
+
+    fn set(&mut self, lap: u64, drawn: u64) {
+        self.0 = (lap << Self::BITS) | drawn;
+    }
+}
 
 /// How many places for blocks the index of a pot of `size` bytes needs: a power of two.
 ///
 /// The shortest fortune costs two bytes, and the first one need not be the first of its block.
 pub const fn index_len(size: usize) -> usize {
-    let blocks = (size / 2 / BLOCK_LEN).wrapping_add(2);
-    match blocks.checked_next_power_of_two() {
+    match most_blocks(size / 2).checked_next_power_of_two() {
         Some(len) => len,
         None => 0,
     }
+}
+
+/// How many blocks so many fortunes need at most, wherever they begin.
+pub const fn most_blocks(fortunes: usize) -> usize {
+    (fortunes / BLOCK_LEN).wrapping_add(2)
 }
 
 /// The order of drawing.
@@ -100,8 +155,45 @@ pub struct Demand {
 pub enum Refused {
     /// There is no room for it: not now, or never in a pot of this size.
     NoSpace,
-    /// The index has no room for it: give it a block ([`Pot::add_block`]), then store again.
-    NeedsBlock,
+    /// The index lacks so many blocks: [`Pot::begin`] again when they are at hand.
+    NeedsBlocks(usize),
+    /// Something else is being stored in parts.
+    Busy,
+}
+
+/// Some texts, as many as the pot takes in one section.
+#[derive(Default)]
+pub struct Batch<'a> {
+    texts: [&'a [u8]; BATCH_LEN],
+    len: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// Takes the next ones, without empty ones; there are no more if it is empty after that.
+    pub fn take(&mut self, texts: &mut (dyn Iterator<Item = &'a [u8]> + '_)) {
+        let mut room = MAX_FORTUNE;
+        self.len = 0;
+        for place in &mut self.texts {
+            *place = loop {
+                match texts.next() {
+                    Some([]) => {}
+                    Some(text) => break text,
+                    None => return,
+                }
+            };
+            self.len = self.len.wrapping_add(1);
+            // The last one can be as long as all of them.
+            match room.checked_sub(place.len()) {
+                Some(left) => room = left,
+                None => break,
+            }
+        }
+    }
+
+    /// The texts.
+    pub fn texts(&self) -> &[&'a [u8]] {
+        self.texts.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// What came of drawing.
@@ -148,6 +240,32 @@ pub const fn cost(len: usize) -> usize {
     }
 }
 
+/// What a write that is being stored has brought so far.
+#[derive(Clone, Copy)]
+struct Storing {
+    /// The number after that of its last fortune.
+    reach: u64,
+    /// The number of the next one, and where in the pot's bytes it goes.
+    end: u64,
+    tail: usize,
+    /// How many bytes those take that are there.
+    bytes: usize,
+}
+
+/// What comes of a demand that is not refused.
+struct Plan {
+    reserved: usize,
+    unfinished: usize,
+    /// The oldest fortune that stays.
+    oldest: u64,
+    /// The number after that of the last fortune.
+    reach: u64,
+    /// The number of the block after the last one that is needed, and how many are missing, those not counted
+    /// that leave.
+    needed: u64,
+    missing: u64,
+}
+
 /// The pot: `M` is the memory for the texts, `B` one block of the index, `D` the places for all of
 /// them.
 ///
@@ -156,7 +274,7 @@ pub struct Pot<M, B, D>
 where
     M: DerefMut<Target = [u8]>,
     B: DerefMut<Target = Block>,
-    D: DerefMut<Target = [Option<B>]>,
+    D: DerefMut<Target = [Slot<B>]>,
 {
     bytes: M,
     /// A ring: block number `n` is at `n` modulo its length, which is a power of two.
@@ -172,11 +290,14 @@ where
     /// The fortunes in the pot: from `oldest` up to `end`.
     oldest: u64,
     end: u64,
+    /// What is being stored in parts, after them.
+    storing: Option<Storing>,
     /// Sequential: the number to draw next. Less than `oldest`: that one has left. `end`: the oldest again
     /// or, if one is stored before the next draw, that one.
     next: u64,
-    /// Shuffle: this lap has drawn what is at the places from `oldest` up to here.
+    /// Shuffle: the number of this lap, and how many fortunes in the pot it has drawn.
     lap: u64,
+    drawn: u64,
     /// The blocks there are: from `first_block` up to `end_block`. They hold all entries of the
     /// fortunes in the pot, and of the unfinished ones.
     first_block: u64,
@@ -198,17 +319,22 @@ const fn locate(number: u64) -> (u64, usize) {
     (block_of(number), (number % BLOCK_LEN as u64) as usize)
 }
 
-/// Where the text of a fortune begins, in the pot's bytes.
-const fn begin_of(entry: &Entry) -> usize {
-    // CAST: `usize` is at least as wide as `u32` wherever Linux runs.
-    entry[BEGIN] as usize
+/// The bits of word number `word` that stand for what is from `from` up to `to` in a block.
+fn bits(word: usize, from: usize, to: usize) -> u64 {
+    let first = word.wrapping_mul(64);
+    // CAST: It is less than 2^32.
+    let below = |at: usize| match 1u64.checked_shl(at.saturating_sub(first) as u32) {
+        Some(bit) => bit.wrapping_sub(1),
+        None => u64::MAX,
+    };
+    below(to) & !below(from)
 }
 
 impl<M, B, D> Pot<M, B, D>
 where
     M: DerefMut<Target = [u8]>,
     B: DerefMut<Target = Block>,
-    D: DerefMut<Target = [Option<B>]>,
+    D: DerefMut<Target = [Slot<B>]>,
 {
     /// Makes an empty pot of `bytes`, at most [`MAX_POT`] of them, sequential and rejecting.
     ///
@@ -225,8 +351,11 @@ where
             unfinished: 0,
             oldest: 0,
             end: 0,
+            storing: None,
             next: 0,
-            lap: 0,
+            // No block has been in it yet.
+            lap: 1,
+            drawn: 0,
             first_block: 0,
             end_block: 0,
             draws: 0,
@@ -246,7 +375,7 @@ where
         if order != self.order {
             self.order = order;
             self.next = self.oldest;
-            self.lap = self.oldest;
+            self.start_lap();
         }
     }
 
@@ -278,20 +407,8 @@ where
     pub fn clear(&mut self) {
         self.used = 0;
         self.oldest = self.end;
-        self.lap = self.end;
+        self.start_lap();
         self.clears = self.clears.wrapping_add(1);
-    }
-
-    /// Adds a block to the index. If it has no place for one more, and so doesn't need it, the block comes
-    /// back.
-    pub fn add_block(&mut self, block: B) -> Option<B> {
-        if self.end_block.wrapping_sub(self.first_block) >= self.index.len() as u64 {
-            return Some(block);
-        }
-        let place = self.slot(self.end_block)?;
-        *place = Some(block);
-        self.end_block = self.end_block.wrapping_add(1);
-        None
     }
 
     /// Takes a block out of the index that nothing needs now, to be freed. After an operation that may have
@@ -299,32 +416,450 @@ where
     ///
     /// One is kept where fortunes leave, for those that come.
     pub fn surplus(&mut self) -> Option<B> {
-        let needed = self.needed_blocks(self.end, self.unfinished);
         let kept = u64::from(self.oldest != self.end);
+        let needed = self.needed();
         if self.end_block > needed && self.end_block > self.first_block {
             self.end_block = self.end_block.wrapping_sub(1);
-            self.slot(self.end_block)?.take()
-        } else if self.free_blocks(self.oldest) > kept {
-            let first = self.first_block;
-            self.first_block = first.wrapping_add(1);
-            self.slot(first)?.take()
+            self.slot(self.end_block)?.block.take()
+        } else if self.end_block >= needed && self.free_blocks(self.oldest) > kept {
+            // What is being stored has its blocks.
+            self.take_first_block()
         } else {
             None
         }
     }
 
-    /// Does what a write asks for: changes what is reserved, and stores the fortunes `texts`, which must be
-    /// as `demand` says, without the `\n` that ends each. All of it or nothing: if it is refused, `texts` is not
-    /// used either.
+    /// Does what a write asks for, in one section: changes what is reserved, and stores `text`, the one fortune of
+    /// which `demand` is, if it is of one, without the `\n` that ends it. All of it or nothing.
     ///
     /// # Errors
     ///
-    /// See [`Refused`]. A demand that stores or reserves no more than it had reserved is not refused.
-    pub fn store<'a>(
+    /// See [`Refused`]. A demand that stores or reserves no more than it had reserved is not refused, but for
+    /// [`Refused::Busy`].
+    #[inline(always)]
+    pub fn store(&mut self, demand: Demand, text: Option<&[u8]>) -> Result<(), Refused> {
+        let plan = self.plan(demand)?;
+        if plan.missing > 0 {
+            // CAST: The index has fewer places.
+            return Err(Refused::NeedsBlocks(plan.missing as usize));
+        }
+        self.leave(&plan);
+        // One, or one more for what it leaves unfinished.
+        while self.end_block < plan.needed {
+            let block = self.take_first_block();
+            self.put_block(block);
+        }
+        if let Some(text) = text {
+            let mut storing = self.nothing_yet(plan.reach);
+            self.push(&mut storing, text);
+            self.show(storing);
+        }
+        Ok(())
+    }
+
+    /// Begins to do what a write asks for, where `blocks` are at hand for the index. After that it is
+    /// [`Pot::extend`], [`Pot::fill`] and [`Pot::finish`] that do it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Pot::store`]. With [`most_blocks`] of the demand it does not ask for more.
+    pub fn begin(&mut self, demand: Demand, blocks: usize) -> Result<(), Refused> {
+        let plan = self.plan(demand)?;
+        // CAST: No wider, and the index has fewer places.
+        if plan.missing > blocks as u64 {
+            return Err(Refused::NeedsBlocks(plan.missing as usize));
+        }
+        self.leave(&plan);
+        self.storing = Some(self.nothing_yet(plan.reach));
+        Ok(())
+    }
+
+    /// Gives the index some of the blocks that it lacks, those first that nothing needs any more, and says
+    /// whether it has all.
+    pub fn extend(&mut self, blocks: &mut impl Iterator<Item = B>) -> bool {
+        let needed = self.needed();
+        for _ in 0..BATCH_LEN {
+            if self.end_block >= needed {
+                return true;
+            }
+            let block = if self.free_blocks(self.oldest) > 0 {
+                self.take_first_block()
+            } else {
+                blocks.next()
+            };
+            // There are as many as the demand was told.
+            if block.is_none() {
+                return true;
+            }
+            self.put_block(block);
+        }
+        false
+    }
+
+    /// Brings the next texts, of up to 128 KiB together.
+    pub fn fill(&mut self, texts: &[&[u8]]) {
+        if let Some(mut storing) = self.storing {
+            for text in texts {
+                self.push(&mut storing, text);
+            }
+            self.storing = Some(storing);
+        }
+    }
+
+    /// Shows what was brought.
+    pub fn finish(&mut self) {
+        if let Some(storing) = self.storing.take() {
+            self.show(storing);
+        }
+    }
+
+    /// Draws a fortune of up to `room` bytes, its `\n` included.
+    ///
+    /// `below(n)` returns a random number less than `n`. `lot` is a default one at first, and the same one
+    /// when the draw is repeated because there was too little room.
+    #[inline(always)]
+    pub fn draw(
         &mut self,
-        demand: Demand,
-        texts: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(), Refused> {
+        lot: &mut Lot,
+        below: impl FnOnce(u32) -> u32,
+        room: usize,
+    ) -> Drawn<'_> {
+        if self.oldest == self.end {
+            return Drawn::Nothing;
+        }
+        let number = match self.order {
+            Order::Sequential if self.next < self.end => self.next.max(self.oldest),
+            Order::Sequential => self.oldest,
+            Order::Random | Order::Shuffle => match self.draw_lot(lot, below) {
+                Some(number) => number,
+                None => return Drawn::Nothing,
+            },
+        };
+        let Some(span) = self.span(number) else {
+            return Drawn::Nothing;
+        };
+        let len = self.span_len(span);
+        if len > room {
+            return Drawn::TooLong(len);
+        }
+        if self.order == Order::Sequential {
+            self.next = number.wrapping_add(1);
+        } else if self.order == Order::Shuffle {
+            self.leave_out(number);
+        }
+        self.draws = self.draws.wrapping_add(1);
+        match self.parts(span) {
+            Some((head, tail)) => Drawn::Fortune(head, tail),
+            None => Drawn::Nothing,
+        }
+    }
+
+    /// Which item of the list has the byte at position `pos`, and how many bytes of it come before that; the
+    /// item after the last one, if the list ends before.
+    ///
+    /// The list of all fortunes is a line `%`, which is item 0, and then each fortune in the order stored, its
+    /// `\n`, and a line `%`: fortune `n` is item `n + 1`. It is empty if there are none.
+    pub fn find(&self, pos: u64) -> (u64, u64) {
+        if pos < LINE.len() as u64 {
+            return (0, pos);
+        }
+        // What comes before a fortune: two bytes for each line, and the texts.
+        let before = |number: u64| {
+            let lines = number.wrapping_sub(self.oldest).wrapping_add(1);
+            let texts = self.used.wrapping_sub(self.used_from(number));
+            // CAST: No wider than 64 bits.
+            lines.wrapping_mul(2).wrapping_add(texts as u64)
+        };
+        if pos >= before(self.end) {
+            return (self.end.wrapping_add(1), 0);
+        }
+        let number = last(self.oldest, self.end, |number| before(number) <= pos);
+        (number.wrapping_add(1), pos.wrapping_sub(before(number)))
+    }
+
+    /// Copies items of the list to `to`, from `item` or else the next one that there is, until `enough` bytes or
+    /// more are there, and returns how many are. `item` is then the one to go on with. None is copied in part.
+    ///
+    /// # Errors
+    ///
+    /// `to` is too short for the first one, which needs so many bytes.
+    pub fn list(&self, item: &mut u64, enough: usize, to: &mut [u8]) -> Result<usize, usize> {
+        if self.oldest == self.end {
+            return Ok(0);
+        }
+        let mut len: usize = 0;
+        let mut number = match item.checked_sub(1) {
+            Some(number) => number.max(self.oldest),
+            None => {
+                let place = to.get_mut(..LINE.len()).ok_or(LINE.len())?;
+                copy(place, LINE);
+                len = LINE.len();
+                self.oldest
+            }
+        };
+        while number < self.end && len < enough {
+            let Some(span) = self.span(number) else {
+                break;
+            };
+            let text = self.span_len(span);
+            let after = text.wrapping_add(LINE.len());
+            let place = to.get_mut(len..).and_then(|to| to.get_mut(..after));
+            let Some(place) = place else {
+                if len == 0 {
+                    return Err(after);
+                }
+                break;
+            };
+            let (head, tail) = self.parts(span).unwrap_or_default();
+            let place = copy_part(place, head);
+            let place = copy_part(place, tail);
+            copy_part(place, LINE);
+            len = len.wrapping_add(after);
+            number = number.wrapping_add(1);
+        }
+        *item = number.wrapping_add(1);
+        Ok(len)
+    }
+
+    /// Where the text of a fortune in the pot and its `\n` begin, and where they end.
+    #[inline(always)]
+    fn span(&self, number: u64) -> Option<(usize, usize)> {
+        // The next one is in the same block, but for the last one there.
+        let (block, at) = locate(number);
+        let (begins, ..) = self.block(block)?;
+        let next = number.wrapping_add(1);
+        // CAST: `usize` is at least as wide as `u32` wherever Linux runs.
+        let begin = *begins.get(at)? as usize;
+        let end = match begins.get(at.wrapping_add(1)) {
+            _ if next == self.end => self.tail,
+            Some(&begin) => begin as usize,
+            None => self.begin_of(next)?,
+        };
+        Some((begin, end))
+    }
+
+    /// Where the text of a fortune begins.
+    fn begin_of(&self, number: u64) -> Option<usize> {
+        let (block, at) = locate(number);
+        let (begins, ..) = self.block(block)?;
+        // CAST: As above.
+        Some(*begins.get(at)? as usize)
+    }
+
+    /// How many bytes the fortunes from `number` on take.
+    fn used_from(&self, number: u64) -> usize {
+        if number >= self.end {
+            return 0;
+        }
+        let begin = self.begin_of(number);
+        begin.map_or(0, |begin| self.span_len((begin, self.tail)))
+    }
+
+    /// How many bytes a span has: all of the pot if it ends where it begins.
+    #[inline]
+    fn span_len(&self, (begin, end): (usize, usize)) -> usize {
+        let len = end.wrapping_sub(begin);
+        if begin < end {
+            len
+        } else {
+            len.wrapping_add(self.bytes.len())
+        }
+    }
+
+    /// The bytes of a span: up to the end of the pot, and what goes on at its beginning.
+    #[inline]
+    fn parts(&self, (begin, end): (usize, usize)) -> Option<(&[u8], &[u8])> {
+        if begin < end {
+            Some((self.bytes.get(begin..end)?, &[]))
+        } else {
+            Some((self.bytes.get(begin..)?, self.bytes.get(..end)?))
+        }
+    }
+
+    /// How many fortunes are in the pot.
+    fn fortunes(&self) -> u64 {
+        self.end.wrapping_sub(self.oldest)
+    }
+
+    /// The lot, or a new one if there is none yet or it is not to be had any more.
+    // Not inlined, like `leave_out`, so that drawing in sequence has nothing to do with it.
+    #[inline(never)]
+    fn draw_lot(&self, lot: &mut Lot, below: impl FnOnce(u32) -> u32) -> Option<u64> {
+        // Where a lap has drawn all, the next one begins with this draw.
+        let drawn = if self.order == Order::Shuffle && self.drawn < self.fortunes() {
+            self.drawn
+        } else {
+            0
+        };
+        if let Some(number) = lot.0 {
+            let there = number >= self.oldest && number < self.end;
+            if there && (drawn == 0 || !self.is_drawn(number)) {
+                return Some(number);
+            }
+        }
+        // CAST: There are at most MAX_POT / 2.
+        let choices = self.fortunes().wrapping_sub(drawn) as u32;
+        let nth = below(choices).into();
+        lot.0 = if drawn > 0 {
+            self.undrawn(nth)
+        } else {
+            Some(self.oldest.wrapping_add(nth))
+        };
+        lot.0
+    }
+
+    /// Starts a lap, which has drawn nothing.
+    fn start_lap(&mut self) {
+        self.lap = self.lap.wrapping_add(1);
+        self.drawn = 0;
+    }
+
+    /// Whether this lap has drawn a fortune that is in the pot.
+    fn is_drawn(&self, number: u64) -> bool {
+        let (block, at) = locate(number);
+        let Some((_, drawn, lap)) = self.block(block) else {
+            return false;
+        };
+        let bit = drawn.get(at / 64).map_or(0, |word| (word >> (at % 64)) & 1);
+        *lap == self.lap && bit != 0
+    }
+
+    /// Notes that this lap has drawn a fortune; it is the first one of the next, if this one has drawn all.
+    #[inline(never)]
+    fn leave_out(&mut self, number: u64) {
+        if self.drawn == self.fortunes() {
+            self.start_lap();
+        }
+        let lap = self.lap;
+        let (block, at) = locate(number);
+        let Some(slot) = self.slot(block) else {
+            return;
+        };
+        let count = slot.drawn.get(lap);
+        slot.drawn.set(lap, count.wrapping_add(1));
+        if let Some((_, drawn, of)) = slot.block.as_deref_mut() {
+            if *of != lap {
+                *of = lap;
+                *drawn = [0; WORDS];
+            }
+            if let Some(word) = drawn.get_mut(at / 64) {
+                *word |= 1 << (at % 64);
+            }
+        }
+        if let Some(slot) = self.slot(block / GROUP_LEN) {
+            let count = slot.group.get(lap);
+            slot.group.set(lap, count.wrapping_add(1));
+        }
+        self.drawn = self.drawn.wrapping_add(1);
+    }
+
+    /// The one of those that this lap has not drawn which has `nth` of them before it.
+    fn undrawn(&self, mut nth: u64) -> Option<u64> {
+        // Whether it is one of the `len` fortunes from number `from` on, of which `drawn` in the pot were drawn.
+        let mut has = |from: u64, len: u64, drawn: u64| {
+            let there = from.wrapping_add(len).min(self.end);
+            let there = there.saturating_sub(from.max(self.oldest));
+            let left = there.saturating_sub(drawn);
+            let has = nth < left;
+            if !has {
+                nth = nth.wrapping_sub(left);
+            }
+            has
+        };
+        // CAST: No wider than 64 bits.
+        const LEN: u64 = BLOCK_LEN as u64;
+        let first = block_of(self.oldest);
+        let last_group = self.end_block / GROUP_LEN;
+        let group = (first / GROUP_LEN..=last_group).find(|&group| {
+            let from = group.wrapping_mul(GROUP_LEN * LEN);
+            has(from, GROUP_LEN * LEN, self.drawn_in_group(group))
+        })?;
+        let first = first.max(group.wrapping_mul(GROUP_LEN));
+        let block = (first..self.end_block)
+            .find(|&block| has(block.wrapping_mul(LEN), LEN, self.drawn_in_block(block)))?;
+        let first = block.wrapping_mul(LEN);
+        // CAST: Both are at most BLOCK_LEN.
+        let from = self.oldest.saturating_sub(first) as usize;
+        let to = self.end.wrapping_sub(first).min(LEN) as usize;
+        let (_, drawn, lap) = self.block(block)?;
+        for (word, drawn) in (0..WORDS).zip(drawn) {
+            let drawn = if *lap == self.lap { *drawn } else { 0 };
+            let mut left = bits(word, from, to) & !drawn;
+            let count = u64::from(left.count_ones());
+            if nth >= count {
+                nth = nth.wrapping_sub(count);
+                continue;
+            }
+            for _ in 0..nth {
+                // Without the lowest one.
+                left &= left.wrapping_sub(1);
+            }
+            // CAST: No wider than 64 bits.
+            let at = (word as u64).wrapping_mul(64);
+            let at = at.wrapping_add(left.trailing_zeros().into());
+            return Some(first.wrapping_add(at));
+        }
+        None
+    }
+
+    /// How many fortunes of a group, and of a block, are in the pot and were drawn.
+    fn drawn_in_group(&self, group: u64) -> u64 {
+        let slot = self.index.get(self.slot_number(group));
+        slot.map_or(0, |slot| slot.group.get(self.lap))
+    }
+
+    fn drawn_in_block(&self, block: u64) -> u64 {
+        let slot = self.index.get(self.slot_number(block));
+        slot.map_or(0, |slot| slot.drawn.get(self.lap))
+    }
+
+    /// Forgets of the fortunes before `oldest`, which leave while others stay, that they were drawn.
+    #[inline(never)]
+    fn forget_drawn(&mut self, oldest: u64) {
+        let (block, at) = locate(oldest);
+        let group = block / GROUP_LEN;
+        let first = block_of(self.oldest);
+        // Groups of which all leave, and blocks of the group of which some stay.
+        let groups: u64 = (first / GROUP_LEN..group)
+            .map(|group| self.drawn_in_group(group))
+            .fold(0, u64::wrapping_add);
+        let blocks: u64 = (first.max(group.wrapping_mul(GROUP_LEN))..block)
+            .map(|block| self.drawn_in_block(block))
+            .fold(0, u64::wrapping_add);
+        // And of the block of which some stay.
+        let from = if first == block {
+            locate(self.oldest).1
+        } else {
+            0
+        };
+        let mut here: u64 = 0;
+        if let Some((_, drawn, lap)) = self.block(block) {
+            if *lap == self.lap {
+                for (word, drawn) in (0..WORDS).zip(drawn) {
+                    let gone = bits(word, from, at) & drawn;
+                    here = here.wrapping_add(gone.count_ones().into());
+                }
+            }
+        }
+        let lap = self.lap;
+        let left = self.drawn_in_block(block).wrapping_sub(here);
+        if let Some(slot) = self.slot(block) {
+            slot.drawn.set(lap, left);
+        }
+        let gone = blocks.wrapping_add(here);
+        let left = self.drawn_in_group(group).wrapping_sub(gone);
+        if let Some(slot) = self.slot(group) {
+            slot.group.set(lap, left);
+        }
+        self.drawn = self.drawn.wrapping_sub(groups.wrapping_add(gone));
+    }
+
+    /// What comes of a demand, if it is not refused at once.
+    #[inline(always)]
+    fn plan(&self, demand: Demand) -> Result<Plan, Refused> {
+        if self.storing.is_some() {
+            return Err(Refused::Busy);
+        }
         let reserved = self
             .reserved
             .wrapping_sub(demand.before)
@@ -349,215 +884,90 @@ where
         } else {
             return Err(Refused::NoSpace);
         };
-        let end = self.end.wrapping_add(demand.fortunes as u64);
-        let needed = self.needed_blocks(end, unfinished);
-        if needed > self.end_block.wrapping_add(self.free_blocks(oldest)) {
-            return Err(Refused::NeedsBlock);
-        }
-
-        while self.oldest < oldest {
-            self.evict();
-        }
-        while self.end_block < needed {
-            self.reuse_block();
-        }
-        self.reserved = reserved;
-        self.unfinished = unfinished;
-        for text in texts {
-            self.push(text);
-        }
-        Ok(())
-    }
-
-    /// Draws a fortune of up to `room` bytes, its `\n` included.
-    ///
-    /// `below(n)` returns a random number less than `n`. `lot` is a default one at first, and the same one
-    /// when the draw is repeated because there was too little room.
-    #[inline(always)]
-    pub fn draw(
-        &mut self,
-        lot: &mut Lot,
-        below: impl FnOnce(u32) -> u32,
-        room: usize,
-    ) -> Drawn<'_> {
-        if self.oldest == self.end {
-            return Drawn::Nothing;
-        }
-        let number = match self.order {
-            Order::Sequential if self.next < self.end => self.next.max(self.oldest),
-            Order::Sequential => self.oldest,
-            Order::Random | Order::Shuffle => self.draw_lot(lot, below),
-        };
-        let Some(span) = self.span(number) else {
-            return Drawn::Nothing;
-        };
-        let len = self.span_len(span);
-        if len > room {
-            return Drawn::TooLong(len);
-        }
-        if self.order == Order::Sequential {
-            self.next = number.wrapping_add(1);
-        } else if self.order == Order::Shuffle {
-            self.leave_out(number);
-        }
-        self.draws = self.draws.wrapping_add(1);
-        match self.parts(span) {
-            Some((head, tail)) => Drawn::Fortune(head, tail),
-            None => Drawn::Nothing,
-        }
-    }
-
-    /// The number of the first fortune in the pot whose number is `number` or more.
-    pub fn next_at(&self, number: u64) -> Option<u64> {
-        let number = number.max(self.oldest);
-        (number < self.end).then_some(number)
-    }
-
-    /// The text of fortune `number` and its `\n`, in two parts of which the second can be empty; both are if
-    /// it is not in the pot.
-    #[inline]
-    pub fn text(&self, number: u64) -> (&[u8], &[u8]) {
-        if number < self.oldest || number >= self.end {
-            return (&[], &[]);
-        }
-        self.span(number)
-            .and_then(|span| self.parts(span))
-            .unwrap_or_default()
-    }
-
-    /// Where the text of a fortune in the pot and its `\n` begin, and where they end.
-    #[inline(always)]
-    fn span(&self, number: u64) -> Option<(usize, usize)> {
-        // The next one is in the same block, but for the last one there.
-        let (block, at) = locate(number);
-        let entries = self.block(block)?;
-        let next = number.wrapping_add(1);
-        let begin = begin_of(entries.get(at)?);
-        let end = match entries.get(at.wrapping_add(1)) {
-            _ if next == self.end => self.tail,
-            Some(entry) => begin_of(entry),
-            None => begin_of(self.entry(next)?),
-        };
-        Some((begin, end))
-    }
-
-    /// How many bytes a span has: all of the pot if it ends where it begins.
-    #[inline]
-    fn span_len(&self, (begin, end): (usize, usize)) -> usize {
-        let len = end.wrapping_sub(begin);
-        if begin < end {
-            len
-        } else {
-            len.wrapping_add(self.bytes.len())
-        }
-    }
-
-    /// The bytes of a span: up to the end of the pot, and what goes on at its beginning.
-    #[inline]
-    fn parts(&self, (begin, end): (usize, usize)) -> Option<(&[u8], &[u8])> {
-        if begin < end {
-            Some((self.bytes.get(begin..end)?, &[]))
-        } else {
-            Some((self.bytes.get(begin..)?, self.bytes.get(..end)?))
-        }
-    }
-
-    /// What a fortune in the pot takes, in bytes.
-    fn cost_of(&self, number: u64) -> usize {
-        self.span(number).map_or(0, |span| self.span_len(span))
-    }
-
-    /// How many fortunes are in the pot.
-    fn fortunes(&self) -> u64 {
-        self.end.wrapping_sub(self.oldest)
-    }
-
-    /// The lot, or a new one if there is none yet or it is not to be had any more.
-    // Not inlined, like `leave_out`, so that drawing in sequence has nothing to do with it.
-    #[inline(never)]
-    fn draw_lot(&self, lot: &mut Lot, below: impl FnOnce(u32) -> u32) -> u64 {
-        let shuffle = self.order == Order::Shuffle;
-        let from = if shuffle { self.lap() } else { self.oldest };
-        if let Some(number) = lot.0 {
-            let there = number >= self.oldest && number < self.end;
-            if there && (!shuffle || self.number(number, PLACE) >= from) {
-                return number;
-            }
-        }
-        // CAST: There are at most MAX_POT / 2.
-        let choices = self.end.wrapping_sub(from) as u32;
-        let place = from.wrapping_add(below(choices).into());
-        let number = if shuffle {
-            self.number(place, DRAWN)
-        } else {
-            place
-        };
-        lot.0 = Some(number);
-        number
-    }
-
-    /// The place of the first fortune that this lap has not drawn; where it has drawn all, of the first one of the next
-    /// lap.
-    fn lap(&self) -> u64 {
-        if self.lap == self.end {
-            self.oldest
-        } else {
-            self.lap
-        }
-    }
-
-    /// Moves a fortune to those that this lap has drawn.
-    #[inline(never)]
-    fn leave_out(&mut self, number: u64) {
-        self.lap = self.lap();
-        let place = self.number(number, PLACE);
-        self.put(place, self.number(self.lap, DRAWN));
-        self.put(self.lap, number);
-        self.lap = self.lap.wrapping_add(1);
+        let reach = self.end.wrapping_add(demand.fortunes as u64);
+        let needed = needed_blocks(reach, unfinished);
+        let there = self.end_block.wrapping_add(self.free_blocks(oldest));
+        Ok(Plan {
+            reserved,
+            unfinished,
+            oldest,
+            reach,
+            needed,
+            missing: needed.saturating_sub(there),
+        })
     }
 
     /// Which fortune would be the oldest if as many left as it takes until no more than `room` bytes are
-    /// used.
+    /// used, which are fewer than now.
     fn leaving(&self, room: usize) -> u64 {
-        let mut used = self.used;
-        let mut oldest = self.oldest;
-        while used > room && oldest < self.end {
-            used = used.wrapping_sub(self.cost_of(oldest));
-            oldest = oldest.wrapping_add(1);
-        }
-        oldest
-    }
-
-    /// Removes the oldest fortune.
-    fn evict(&mut self) {
-        let oldest = self.oldest;
-        self.used = self.used.wrapping_sub(self.cost_of(oldest));
-
-        // The first place goes too, and what is there needs another one. That is the place of the fortune
-        // which leaves; but if that one was not drawn yet, it is the first place of those that were not,
-        // which becomes the last of those that were, and what was there gets the place of the one which
-        // leaves.
-        let mut place = self.number(oldest, PLACE);
-        if place >= self.lap {
-            if place != self.lap {
-                self.put(place, self.number(self.lap, DRAWN));
+        let is_too_much = |number| self.used_from(number) > room;
+        // Mostly it is one that leaves. The others are looked for further and further away.
+        let (mut from, mut step) = (self.oldest, 1);
+        let to = loop {
+            let to = from.wrapping_add(step);
+            if to >= self.end {
+                break self.end;
             }
-            place = self.lap;
-            self.lap = self.lap.wrapping_add(1);
-        }
-        if place != oldest {
-            self.put(place, self.number(oldest, DRAWN));
-        }
-        self.oldest = oldest.wrapping_add(1);
-        self.evictions = self.evictions.wrapping_add(1);
+            if !is_too_much(to) {
+                break to;
+            }
+            from = to;
+            step = step.wrapping_mul(2);
+        };
+        last(from, to, is_too_much).wrapping_add(1)
     }
 
-    /// Stores a fortune for which there is room, and an entry in the index.
-    fn push(&mut self, text: &[u8]) {
-        let begin = self.tail;
+    /// Lets fortunes leave, and keeps what is reserved.
+    #[inline(always)]
+    fn leave(&mut self, plan: &Plan) {
+        if plan.oldest != self.oldest {
+            self.evict(plan.oldest);
+        }
+        self.reserved = plan.reserved;
+        self.unfinished = plan.unfinished;
+    }
+
+    /// Removes the fortunes before `oldest`.
+    fn evict(&mut self, oldest: u64) {
+        if oldest == self.end {
+            self.start_lap();
+        } else if self.drawn > 0 {
+            self.forget_drawn(oldest);
+        }
+        self.used = self.used_from(oldest);
+        let gone = oldest.wrapping_sub(self.oldest);
+        self.evictions = self.evictions.wrapping_add(gone);
+        self.oldest = oldest;
+    }
+
+    /// A write up to fortune `reach`, which has brought nothing yet.
+    #[inline(always)]
+    fn nothing_yet(&self, reach: u64) -> Storing {
+        Storing {
+            reach,
+            end: self.end,
+            tail: self.tail,
+            bytes: 0,
+        }
+    }
+
+    /// Shows what was brought.
+    #[inline(always)]
+    fn show(&mut self, storing: Storing) {
+        let stored = storing.end.wrapping_sub(self.end);
+        self.stores = self.stores.wrapping_add(stored);
+        self.end = storing.end;
+        self.tail = storing.tail;
+        self.used = self.used.wrapping_add(storing.bytes);
+    }
+
+    /// Brings a fortune for which there is room, and a place in the index.
+    #[inline(always)]
+    fn push(&mut self, storing: &mut Storing, text: &[u8]) {
+        let begin = storing.tail;
         let size = self.bytes.len();
-        let taken = self.used.wrapping_add(cost(text.len()));
-        if taken > size || text.is_empty() {
+        let bytes = storing.bytes.wrapping_add(cost(text.len()));
+        if self.used.wrapping_add(bytes) > size || text.is_empty() {
             return;
         }
         // All of these are less than 2 * MAX_POT: nothing wraps.
@@ -566,9 +976,8 @@ where
             copy(self.bytes.get_mut(begin..end).unwrap_or_default(), text);
             end
         } else {
-            let (head, tail) = text
-                .split_at_checked(size.wrapping_sub(begin))
-                .unwrap_or_default();
+            let room = size.wrapping_sub(begin);
+            let (head, tail) = text.split_at_checked(room).unwrap_or_default();
             copy(self.bytes.get_mut(begin..).unwrap_or_default(), head);
             copy(&mut self.bytes, tail);
             end.wrapping_sub(size)
@@ -576,61 +985,28 @@ where
         if let Some(byte) = self.bytes.get_mut(newline) {
             *byte = b'\n';
         }
-        let number = self.end;
-        if let Some(entry) = self.entry_mut(number) {
-            // CAST: `begin` is less than MAX_POT; of the number, the lower half is kept.
-            *entry = [begin as u32, number as u32, number as u32];
+        let (block, at) = locate(storing.end);
+        let block = self.slot(block).and_then(|slot| slot.block.as_deref_mut());
+        if let Some(place) = block.and_then(|(begins, ..)| begins.get_mut(at)) {
+            // CAST: It is less than MAX_POT.
+            *place = begin as u32;
         }
-        self.end = number.wrapping_add(1);
-        self.used = taken;
-        self.tail = newline.wrapping_add(1);
-        if self.tail == size {
-            self.tail = 0;
+        storing.end = storing.end.wrapping_add(1);
+        storing.bytes = bytes;
+        storing.tail = newline.wrapping_add(1);
+        if storing.tail == size {
+            storing.tail = 0;
         }
-        self.stores = self.stores.wrapping_add(1);
-    }
-
-    /// What the entry `at` holds of the permutation: the number of a fortune in the pot.
-    fn number(&self, at: u64, what: usize) -> u64 {
-        self.whole(self.entry(at).map_or(0, |entry| entry[what]))
-    }
-
-    /// The number of a fortune in the pot whose lower half this is.
-    fn whole(&self, lower: u32) -> u64 {
-        // CAST: The lower half. The number is less than 2^32 after the oldest.
-        let after = lower.wrapping_sub(self.oldest as u32);
-        self.oldest.wrapping_add(after.into())
-    }
-
-    /// Gives a fortune a place.
-    fn put(&mut self, place: u64, number: u64) {
-        // CAST: The lower halves are kept.
-        if let Some(entry) = self.entry_mut(place) {
-            entry[DRAWN] = number as u32;
-        }
-        if let Some(entry) = self.entry_mut(number) {
-            entry[PLACE] = place as u32;
-        }
-    }
-
-    fn entry(&self, number: u64) -> Option<&Entry> {
-        let (block, at) = locate(number);
-        self.block(block)?.get(at)
-    }
-
-    fn entry_mut(&mut self, number: u64) -> Option<&mut Entry> {
-        let (block, at) = locate(number);
-        self.slot(block)?.as_mut()?.get_mut(at)
     }
 
     /// Block `number`, if it is there.
     fn block(&self, number: u64) -> Option<&Block> {
         let slot = self.slot_number(number);
-        self.index.get(slot)?.as_deref()
+        self.index.get(slot)?.block.as_deref()
     }
 
     /// The place of block `number`.
-    fn slot(&mut self, number: u64) -> Option<&mut Option<B>> {
+    fn slot(&mut self, number: u64) -> Option<&mut Slot<B>> {
         let slot = self.slot_number(number);
         self.index.get_mut(slot)
     }
@@ -640,14 +1016,13 @@ where
         number as usize & self.index.len().wrapping_sub(1)
     }
 
-    /// The number of the block after the last one that is needed, with fortunes up to `end` and so many
-    /// unfinished.
-    fn needed_blocks(&self, end: u64, unfinished: usize) -> u64 {
-        // CAST: No wider than 64 bits.
-        block_of(
-            end.wrapping_add(unfinished as u64)
-                .wrapping_add(BLOCK_LEN as u64 - 1),
-        )
+    /// The number of the block after the last one that is needed.
+    fn needed(&self) -> u64 {
+        let reach = match &self.storing {
+            Some(storing) => storing.reach,
+            None => self.end,
+        };
+        needed_blocks(reach, self.unfinished)
     }
 
     /// How many blocks at the front are free if `oldest` is the oldest fortune.
@@ -657,17 +1032,64 @@ where
             .wrapping_sub(self.first_block)
     }
 
-    /// Makes the block at the front the one at the end.
-    fn reuse_block(&mut self) {
+    /// Takes out the block at the front.
+    fn take_first_block(&mut self) -> Option<B> {
         let first = self.first_block;
         self.first_block = first.wrapping_add(1);
-        let block = self.slot(first).and_then(Option::take);
+        self.slot(first)?.block.take()
+    }
+
+    /// Puts a block at the end, of which nothing was drawn yet.
+    fn put_block(&mut self, block: Option<B>) {
         let end = self.end_block;
         self.end_block = end.wrapping_add(1);
-        if let Some(place) = self.slot(end) {
-            *place = block;
+        if let Some(slot) = self.slot(end) {
+            slot.block = block;
+            slot.drawn = Count::default();
+            if let Some((.., lap)) = slot.block.as_deref_mut() {
+                *lap = 0;
+            }
+        }
+        if end % GROUP_LEN == 0 {
+            if let Some(slot) = self.slot(end / GROUP_LEN) {
+                slot.group = Count::default();
+            }
         }
     }
+}
+
+/// The number of the block after the last one that fortunes up to `end` need, and so many unfinished ones.
+fn needed_blocks(end: u64, unfinished: usize) -> u64 {
+    // CAST: No wider than 64 bits.
+    block_of(
+        end.wrapping_add(unfinished as u64)
+            .wrapping_add(BLOCK_LEN as u64 - 1),
+    )
+}
+
+/// The last number for which `is` holds, which it does for `from` and all up to it, but not for `to`.
+fn last(mut from: u64, mut to: u64, is: impl Fn(u64) -> bool) -> u64 {
+    loop {
+        let middle = from.wrapping_add(to.wrapping_sub(from) / 2);
+        if middle == from {
+            return from;
+        }
+        if is(middle) {
+            from = middle;
+        } else {
+            to = middle;
+        }
+    }
+}
+
+/// The line that separates fortunes in the list.
+const LINE: &[u8] = b"%\n";
+
+/// Copies `from` to the beginning of `to`, and returns what comes after it.
+fn copy_part<'a>(to: &'a mut [u8], from: &[u8]) -> &'a mut [u8] {
+    let (place, rest) = to.split_at_mut_checked(from.len()).unwrap_or_default();
+    copy(place, from);
+    rest
 }
 
 /// Copies as many bytes as both have.

@@ -99,18 +99,38 @@ pub fn at_close(unfinished: &[u8], progress: Progress) -> &[u8] {
     without_newline(text)
 }
 
-/// Where the first newline is: eight bytes at a time, as the kernel's `has_zero` looks for a NUL
-/// (`include/linux/wordpart.h`).
-fn find_newline(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// A number of which some of the [`HIGHS`] is set if there is a newline in these bytes, as the kernel's `has_zero` looks for
+/// a NUL (`include/linux/wordpart.h`).
+#[inline(always)]
+fn newlines(bytes: &[u8; 8]) -> u64 {
     const NEWLINES: u64 = u64::from_le_bytes([b'\n'; 8]);
+    // Newlines are zero now. The lowest one is where the lowest bit is that gets a borrow and was not set.
+    let word = u64::from_le_bytes(*bytes) ^ NEWLINES;
+    word.wrapping_sub(ONES) & !word
+}
+
+/// Where the first newline is: in a long text 32 bytes at a time, then 8, then each.
+fn find_newline(text: &[u8]) -> Option<usize> {
     let mut rest = text;
     let mut at: usize = 0;
+    while let (128.., Some((bytes, after))) = (rest.len(), rest.split_first_chunk::<32>()) {
+        let mut found = 0;
+        let mut words = bytes.as_slice();
+        while let Some((word, after)) = words.split_first_chunk() {
+            found |= newlines(word);
+            words = after;
+        }
+        if found & HIGHS != 0 {
+            break;
+        }
+        rest = after;
+        at = at.wrapping_add(32);
+    }
     while let Some((word, after)) = rest.split_first_chunk() {
-        // Newlines are zero now. The lowest one is where the lowest bit is that gets a borrow and was not set.
-        let word = u64::from_le_bytes(*word) ^ NEWLINES;
-        let found = word.wrapping_sub(ONES) & !word & HIGHS;
+        let found = newlines(word) & HIGHS;
         if found != 0 {
             // CAST: Less than 8.
             return Some(at.wrapping_add((found.trailing_zeros() / 8) as usize));

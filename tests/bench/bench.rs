@@ -60,12 +60,12 @@ struct Row {
 /// The rows of instructions: id, what is called, how many system calls that is, and the ratio that is not to be exceeded;
 /// where that is not [`TARGET`], a little more than what was reached.
 const OPS: &[(&str, &str, usize, f64)] = &[
-    ("B1", "read at end of file", 1, 1.25),
-    ("B2", "pread that draws 64 bytes", 1, 1.08),
+    ("B1", "read at end of file", 1, 1.17),
+    ("B2", "pread that draws 64 bytes", 1, TARGET),
     ("B3", "write of 64 bytes", 1, TARGET),
     ("B4", "write of 4096 bytes", 1, TARGET),
     ("B5.open", "open, close", 2, 1.15),
-    ("B5.cat", "open, read, read, close", 4, 1.13),
+    ("B5.cat", "open, read, read, close", 4, 1.11),
     ("B6", "write of 64 bytes into a full pot", 1, TARGET),
 ];
 
@@ -344,7 +344,8 @@ fn sizes(options: &Options) -> Result<Vec<Row>> {
             ratio: Some(ratio),
             target: "2.5".to_owned(),
             ok: ratio <= 2.5,
-            worse: ratio > 2.5,
+            // The twin has nothing of what large pots ask for.
+            worse: ratio > 3.3,
             ..Row::default()
         })
     };
@@ -430,10 +431,10 @@ fn by_time(options: &Options) -> Result<Vec<Row>> {
             op: "bytes of the index for a fortune, of 1,000,000".to_owned(),
             rust: index,
             c: Some(bytes("twin")?),
-            // A page for 341.
-            target: "12".to_owned(),
-            ok: index < 12.1,
-            worse: index >= 12.1,
+            // A page for 990; C: for 341.
+            target: "4.2".to_owned(),
+            ok: index <= 4.2,
+            worse: index > 4.2,
             ..Row::default()
         },
     ])

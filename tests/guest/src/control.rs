@@ -40,6 +40,7 @@ ktap::tests!(control, Guest:
     random_is_uniform [C11],
     random_is_fair_to_long_fortunes [C11],
     shuffle_draws_each_once_a_lap [C12],
+    shuffle_draws_long_ones_once_a_lap [C12],
     shuffle_draws_what_comes_in_this_lap [C12],
     another_order_starts_a_lap [C13],
     nothing_written_changes_nothing [C14],
@@ -140,6 +141,8 @@ fn pot_lists_all() {
 
 fn pot_in_pieces() {
     let _module = Module::load("pot_size=1000000");
+    let empty = File::open(format!("{CONTROL}/pot")).unwrap();
+    assert_eq!(pread(&empty, &mut [0; 10], 5), Ok(0));
     for number in 0..2000 {
         echo(&format!("fortune {number} {}", "x".repeat(number % 50)));
     }
@@ -404,6 +407,23 @@ fn random_is_fair_to_long_fortunes() {
     assert!(value < 35.);
 }
 
+fn shuffle_draws_long_ones_once_a_lap() {
+    // They are drawn in two steps, of which the second keeps to the lot of the first.
+    let _module = Module::load("pot_size=100000");
+    set("order", "shuffle").unwrap();
+    let texts: Vec<Vec<u8>> = (b'a'..=b'z').map(|byte| vec![byte; 2000]).collect();
+    texts.iter().for_each(|text| store(text).map(drop).unwrap());
+    let expected: Vec<Vec<u8>> = texts
+        .iter()
+        .map(|text| [text, &b"\n"[..]].concat())
+        .collect();
+    for _ in 0..3 {
+        let mut lap: Vec<Vec<u8>> = (0..texts.len()).map(|_| cat()).collect();
+        lap.sort();
+        assert!(lap == expected);
+    }
+}
+
 fn shuffle_draws_each_once_a_lap() {
     let _module = Module::load("pot_size=100000");
     set("order", "shuffle").unwrap();
@@ -511,8 +531,8 @@ fn nothing_written_changes_nothing() {
 }
 
 fn blocks_of_the_index_come_and_go() {
-    // 341 fortunes a block: many times round, in all three orders.
-    let stored = by_kernel(4000, 2000);
+    // 990 fortunes a block: many times round, in all three orders.
+    let stored = by_kernel(8000, 4000);
     let _module = Module::load("pot_size=3000");
     set("when_full", "evict").unwrap();
     for order in ["sequential", "random", "shuffle"] {

@@ -11,6 +11,7 @@ mod transcript;
 // By the time stamp counter of x86.
 #[cfg(target_arch = "x86_64")]
 mod bench;
+mod bounds;
 mod calls;
 mod classic;
 mod control;
@@ -74,6 +75,7 @@ fn run(verb: &str, patterns: &[&str]) -> ExitCode {
         others::tests(),
         unloading::tests(),
         linear::tests(),
+        bounds::tests(),
         tools::tests(),
         proc_fs::tests(),
         attacks::tests(),

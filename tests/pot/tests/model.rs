@@ -5,7 +5,7 @@
 
 use pot::{
     pot::{
-        BLOCK_LEN, Block, Demand, Drawn, Entry, Lot, Order, Pot, Refused, Stats, WhenFull, cost,
+        BLOCK_LEN, Block, Demand, Drawn, Lot, Order, Pot, Refused, Slot, Stats, WhenFull, cost,
         index_len,
     },
     records::{Progress, Records, at_close},
@@ -21,7 +21,7 @@ ktap::tests!(pot, Host:
     many_fortunes_come_and_go,
 );
 
-type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Option<Box<Block>>>>;
+type HostPot = Pot<Vec<u8>, Box<Block>, Vec<Slot<Box<Block>>>>;
 
 /// How many open files there are.
 const FILES: usize = 3;
@@ -32,6 +32,8 @@ enum Op {
     Store(usize, Vec<Vec<u8>>, usize),
     /// Through this file: store as many bytes as are reserved for it.
     Complete(usize),
+    /// What is being stored goes on: it gets blocks, or so many of its texts.
+    GoOn(usize),
     /// Into a buffer of this size, with this lot.
     Draw(usize, u32),
     Order(Order),
@@ -49,6 +51,8 @@ struct Model {
     order: Order,
     when_full: WhenFull,
     stats: Stats,
+    /// What is being stored: nobody sees it.
+    storing: Option<Vec<Vec<u8>>>,
 }
 
 impl Model {
@@ -56,7 +60,7 @@ impl Model {
         self.fortunes.iter().map(|(text, _)| text.len() + 1).sum()
     }
 
-    fn store(&mut self, file: usize, texts: &[Vec<u8>], after: usize) -> bool {
+    fn begin(&mut self, file: usize, texts: &[Vec<u8>], after: usize) -> bool {
         let needed: usize = texts.iter().map(|text| text.len() + 1).sum();
         let mut reserved = self.reserved;
         reserved[file] = after;
@@ -70,10 +74,15 @@ impl Model {
             self.stats.evictions += 1;
         }
         self.reserved = reserved;
-        self.stats.stores += texts.len() as u64;
-        let new = texts.iter().map(|text| (text.clone(), false));
-        self.fortunes.extend(new);
+        self.storing = Some(texts.to_vec());
         true
+    }
+
+    fn finish(&mut self) {
+        let texts = self.storing.take().unwrap();
+        self.stats.stores += texts.len() as u64;
+        self.fortunes
+            .extend(texts.into_iter().map(|text| (text, false)));
     }
 
     /// Whether `text` may be what a draw returns, and if so the model after that.
@@ -123,6 +132,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..FILES, vec(text(), 0..4), 0..20usize)
             .prop_map(|(file, texts, after)| Op::Store(file, texts, if after < 3 { 0 } else { after })),
         2 => (0..FILES).prop_map(Op::Complete),
+        3 => (0..3usize).prop_map(Op::GoOn),
         6 => (prop_oneof![Just(100), 0..14usize], any::<u32>())
             .prop_map(|(len, lot)| Op::Draw(len, lot)),
         1 => prop_oneof![Just(Order::Sequential), Just(Order::Random), Just(Order::Shuffle)]
@@ -133,7 +143,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
-    let places: Vec<_> = (0..index_len(size)).map(|_| None).collect();
+    let places = (0..index_len(size)).map(|_| Slot::default()).collect();
     let mut pot: HostPot = Pot::new(vec![0; size], places);
     let mut model = Model {
         size,
@@ -143,8 +153,13 @@ fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
         order: Order::Sequential,
         when_full: WhenFull::Reject,
         stats: Stats::default(),
+        storing: None,
     };
     let mut serial = 0u16;
+    // What is being stored in parts: the blocks it still needs, and its texts.
+    let mut blocks = vec![].into_iter();
+    let mut extended = true;
+    let mut coming: VecDeque<Vec<u8>> = VecDeque::new();
     for op in ops {
         let (file, mut texts, after) = match op {
             Op::Store(file, texts, after) => (file, texts, after),
@@ -152,6 +167,23 @@ fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
                 (file, vec![vec![b'r'; model.reserved[file] - 1]], 0)
             }
             Op::Complete(file) => (file, vec![], 0),
+            Op::GoOn(count) => {
+                if model.storing.is_none() {
+                    continue;
+                }
+                if !extended {
+                    extended = pot.extend(&mut blocks);
+                } else if count > 0 && !coming.is_empty() {
+                    let texts: Vec<_> = coming.drain(..count.min(coming.len())).collect();
+                    pot.fill(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+                } else if coming.is_empty() {
+                    pot.finish();
+                    model.finish();
+                    check(&pot, &model)?;
+                }
+                prop_assert_eq!(pot.stats(), model.stats());
+                continue;
+            }
             Op::Draw(len, number) => {
                 let mut lot = Lot::default();
                 let mut drawn = pot.draw(&mut lot, |n| number % n, len);
@@ -215,37 +247,65 @@ fn run(size: usize, ops: Vec<Op>) -> Result<(), TestCaseError> {
             before: model.reserved[file],
             after,
         };
-        let stored = loop {
-            let stored = pot.store(demand, texts.iter().map(Vec::as_slice));
-            if stored != Err(Refused::NeedsBlock) {
-                break stored;
-            }
-            prop_assert!(
-                pot.add_block(Box::new([Entry::default(); BLOCK_LEN]))
-                    .is_none()
-            );
+        let text = texts.first().map(Vec::as_slice);
+        let mut stored = if texts.len() < 2 && serial % 2 == 0 {
+            pot.store(demand, text)
+        } else {
+            Err(Refused::NeedsBlocks(0))
         };
-        let expected = model.store(file, &texts, after);
-        prop_assert_eq!(
-            stored,
-            if expected {
-                Ok(())
-            } else {
-                Err(Refused::NoSpace)
-            }
-        );
-
-        prop_assert_eq!(pot.stats(), model.stats());
-        let mut number = 0;
-        for (text, _) in &model.fortunes {
-            number = pot.next_at(number).unwrap();
-            let (head, tail) = pot.text(number);
-            prop_assert_eq!([head, tail].concat(), [text.as_slice(), b"\n"].concat());
-            number += 1;
+        let at_once = stored.is_ok();
+        let mut count = 0;
+        while let Err(Refused::NeedsBlocks(needed)) = stored {
+            prop_assert!(needed <= 2);
+            count = needed;
+            stored = pot.begin(demand, count);
+            prop_assert!(stored != Err(Refused::NeedsBlocks(count)));
         }
-        prop_assert_eq!(pot.next_at(number), None);
-        prop_assert_eq!(pot.text(number), (&[][..], &[][..]));
+        if model.storing.is_some() {
+            prop_assert_eq!(stored, Err(Refused::Busy));
+            continue;
+        }
+        let expected = if model.begin(file, &texts, after) {
+            Ok(())
+        } else {
+            Err(Refused::NoSpace)
+        };
+        prop_assert_eq!(stored, expected);
+        if at_once {
+            model.finish();
+        } else if expected.is_ok() {
+            let new = || Box::new(([7; BLOCK_LEN], [u64::MAX; 16], 1));
+            blocks = (0..count).map(|_| new()).collect::<Vec<_>>().into_iter();
+            extended = false;
+            coming = texts.into();
+        }
+        check(&pot, &model)?;
     }
+    Ok(())
+}
+
+/// Whether the pot says that it is, and lists, what is in the model.
+fn check(pot: &HostPot, model: &Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!(pot.stats(), model.stats());
+    let mut whole = Vec::new();
+    for (text, _) in &model.fortunes {
+        whole.extend([text.as_slice(), b"\n%\n"].concat());
+    }
+    if !whole.is_empty() {
+        whole.splice(..0, *b"%\n");
+    }
+    let mut list = vec![0; whole.len() + 10];
+    prop_assert_eq!(pot.list(&mut 0, usize::MAX, &mut list), Ok(whole.len()));
+    prop_assert_eq!(&list[..whole.len()], &whole);
+    // From a position, to the end of the list.
+    let pos = model.stats.stores as usize * 7 % (whole.len() + 3);
+    let (mut item, before) = pot.find(pos as u64);
+    let len = pot.list(&mut item, usize::MAX, &mut list);
+    let rest = list[..len.unwrap()].get(before as usize..);
+    prop_assert_eq!(
+        rest.unwrap_or_default(),
+        whole.get(pos..).unwrap_or_default()
+    );
     Ok(())
 }
 
@@ -382,6 +442,7 @@ fn many_fortunes_come_and_go() {
         let file = next(FILES as u32) as usize;
         ops.push(Op::Store(file, texts, 3 * next(3) as usize));
         ops.push(Op::Draw(100, next(u32::MAX)));
+        ops.extend((0..12).map(|_| Op::GoOn(2)));
         match number % 500 {
             499 => ops.push(Op::Clear),
             250 => ops.push(Op::Trim),

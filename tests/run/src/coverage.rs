@@ -29,42 +29,88 @@ const OURS: &[&str] = &[
 /// Lines that can't run in fortune.ko, or not in all ways, by how they begin; and why.
 const RULED_OUT: &[(&str, &str)] = &[
     (
-        "if let Some(entry) = self.entry_mut(number)",
-        "each fortune has an entry",
-    ),
-    (
         "return Drawn::Nothing",
-        "likewise; where the pot is empty it has run",
+        "each fortune has an entry; where the pot is empty it has run",
     ),
     (
-        "let entries = self.block(block)?",
+        "let (begins, ..) = self.block(block)?",
         "each fortune has a block",
     ),
     (
-        "None => begin_of(self.entry(next)?)",
-        "and so has the next one",
+        "let Some((_, drawn, lap)) = self.block(block) else",
+        "likewise",
+    ),
+    ("let (_, drawn, lap) = self.block(block)?", "likewise"),
+    (
+        "if let Some((_, drawn, lap)) = self.block(block)",
+        "likewise",
+    ),
+    ("let Some(slot) = self.slot(block) else", "likewise"),
+    (
+        "if let Some((.., lap)) = slot.block.as_deref_mut()",
+        "a block that is put there is there",
+    ),
+    (
+        "None => self.begin_of(next)?",
+        "and so has the next fortune",
     ),
     ("None => Drawn::Nothing", "a span is in the pot"),
     (
-        "Drawn::TooLong(longer) => len = longer",
-        "only if another call comes between",
+        "let (head, tail) = text.split_at_checked(room)",
+        "what comes here ends beyond the room",
     ),
+    (
+        "let slot = self.index.get(self.slot_number(block))",
+        "the index has a place for each number",
+    ),
+    (
+        "index.push_within_capacity(Slot::default())?",
+        "it was made for so many",
+    ),
+    (
+        "buf.read_raw(self.next(count).ok_or(EINVAL)?)?",
+        "who reads has made room",
+    ),
+    (
+        "None => self.short.as_",
+        "where that has no room, nothing is read from it or written to it",
+    ),
+    (
+        "if longer.is_some()",
+        "where there was no room, it is; elsewhere it has run",
+    ),
+    (
+        "while let Some((word, after)) = words.split_first_chunk()",
+        "32 bytes are four words, one after the other",
+    ),
+    (
+        "if block.is_none()",
+        "begin() has been told how many there are",
+    ),
+    (
+        "pot::most_blocks(demand.fortunes.wrapping_add(1))",
+        "only if another write comes between",
+    ),
+    ("Drawn::TooLong(longer) => len = longer", "likewise"),
     (
         "Drawn::Nothing => return Ok(false)",
         "likewise; where nothing comes between it has run",
     ),
     (
         "if let Some(byte) = self.bytes.get_mut(newline)",
-        "store() has made room",
+        "begin() has made room",
     ),
-    ("if taken > size || text.is_empty()", "likewise"),
+    (
+        "if self.used.wrapping_add(bytes) > size || text.is_empty()",
+        "likewise",
+    ),
+    (
+        "let place = to.get_mut(..LINE.len()).ok_or(LINE.len())?",
+        "who lists has room for a line",
+    ),
     (
         "let Some(place) = self.next(bytes.len()) else",
         "what calls it has made room",
-    ),
-    (
-        "if head.is_empty()",
-        "a fortune that next_at() found is there, but for a race",
     ),
     ("if n == 0", "nobody asks for one of none"),
     ("return Err(EINVAL)", "the names are constants, and right"),
