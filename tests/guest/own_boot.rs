@@ -242,9 +242,10 @@ mod proc_fs {
 
     fn attacks_where_memory_is_not_cleared() {
         // What the kernel does not clear would be seen.
+        let verb = amount("contract", "soak");
         let said = boot(
             &["--append", "init_on_alloc=0"],
-            "guest contract attacks proc_fs",
+            &format!("guest {verb} attacks proc_fs"),
         );
         let all = said.stderr + &said.stdout;
         assert_eq!(said.status, Some(0), "{all}");

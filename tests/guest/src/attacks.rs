@@ -6,7 +6,7 @@ use crate::{
     memory::{Buffer, read_to},
     module::{KernelLog, Module, by_kernel},
 };
-use ktap::skip;
+use ktap::{amount, skip};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, SpliceFFlags, open, splice},
@@ -643,7 +643,7 @@ fn unload_under_attack() {
                 }
             });
         }
-        for _ in 0..by_kernel(40, 20) {
+        for _ in 0..by_kernel(amount(40, 100), 20) {
             load().unload();
         }
         stop.store(true, Ordering::Relaxed);
