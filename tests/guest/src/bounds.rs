@@ -347,7 +347,7 @@ fn byte_by_byte_is_linear() {
         format!(
             "a byte written to a fortune of 64 KiB takes {many:.1?}, to one of 1 KiB {few:.1?}"
         ),
-        "twice",
+        "twice; four times is a failure, since it is a time",
     );
     assert!(many < 4 * few, "{many:?} and {few:?}");
     // What a write that failed has brought is not part of it.

@@ -24,7 +24,7 @@ enum Job<'a> {
     Guest(&'a str),
 }
 
-/// How many jobs run at once: mostly each keeps one CPU busy. Nothing that they assert is a time.
+/// How many jobs run at once: mostly each keeps one CPU busy. None asserts a time that others could spoil.
 pub(crate) fn at_once() -> usize {
     thread::available_parallelism().map_or(2, |cpus| cpus.get().clamp(2, 4))
 }
@@ -216,6 +216,7 @@ fn do_job(options: &Options, job: Job<'_>, tests: &[Declaration], report: &Repor
                     && (verb != "contract" || !test.needs.contains(&Need::Once))
             });
             let names: Vec<&str> = of_guests.map(|test| test.name.as_str()).collect();
+            report.progress().leave_out(name, tests, &names);
             let outcomes =
                 guest_tests(kernel, &names, verb, all, report).context(kernel.name.clone())?;
             report.add(&kernel.name, "all", took(), outcomes);
