@@ -74,7 +74,7 @@ doctor: ## what this machine lacks for building for KDIR
 
 .PHONY: rust-metadata
 rust-metadata: ## complete the header package KDIR of a Debian kernel for Rust; REMOVE=1 undoes it
-	scripts/rust-metadata $(if $(REMOVE),--remove) $(KDIR) $(SOURCE)
+	scripts/linux-rust-metadata $(if $(REMOVE),remove,sync --verbose --no-dkms $(addprefix --source ,$(SOURCE))) $(KDIR)
 
 .PHONY: install
 install: kbuild ## install the module for KDIR, below INSTALL_MOD_PATH if that is set

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `make`, `make doctor` and `make rust-metadata` do on a machine that runs a kernel with Rust itself, beyond what each
+//! What `make` and `make doctor` do on a machine that runs a kernel with Rust itself, beyond what each
 //! build for a kernel of the project shows: those call the same verbs.
 //!
 //! Most build directories here are fabricated: the configuration of a real one, with one thing wrong.
 
 use crate::kernel::{kernel, work};
 use ktap::Need;
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,30 +26,27 @@ ktap::tests!(native, Host, Stock:
     doctor_finds_nothing,
     doctor_names_each_cause,
     doctor_notes_what_comes_later,
-    metadata_is_added_and_removed,
-    metadata_is_shared_by_flavours,
-    metadata_is_refused,
-    source_is_refused,
-    metadata_that_is_there_is_left_alone,
+    doctor_of_several_kernels,
+    doctor_of_other_distributions,
     builds_are_reproducible,
 );
 
 /// The build directory of the first stock kernel.
-fn headers() -> &'static Path {
+pub(crate) fn headers() -> &'static Path {
     &kernel(Need::Stock).is.headers
 }
 
 /// A build directory that a test can break, and a directory of programs that come first.
-struct Fabricated {
-    top: PathBuf,
-    kdir: PathBuf,
+pub(crate) struct Fabricated {
+    pub(crate) top: PathBuf,
+    pub(crate) kdir: PathBuf,
     /// The programs that the tests see.
-    path: String,
+    pub(crate) path: String,
 }
 
 impl Fabricated {
     /// One that is as it should be.
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let top = work(name);
         let kdir = top.join("linux-headers");
         for directory in ["rust", "scripts/basic", "include/generated"] {
@@ -68,7 +71,7 @@ impl Fabricated {
     }
 
     /// Replaces the line of the configuration that begins so.
-    fn configure(&self, begins: &str, line: &str) {
+    pub(crate) fn configure(&self, begins: &str, line: &str) {
         let config = self.kdir.join(".config");
         let text = fs::read_to_string(&config).unwrap();
         let old = text.lines().find(|line| line.starts_with(begins));
@@ -76,12 +79,12 @@ impl Fabricated {
         fs::write(&config, text.replace(old, line)).unwrap();
     }
 
-    fn remove(&self, file: &str) {
+    pub(crate) fn remove(&self, file: &str) {
         fs::remove_file(self.kdir.join(file)).unwrap();
     }
 
     /// Puts a program before all others.
-    fn program(&self, name: &str, script: &str) {
+    pub(crate) fn program(&self, name: &str, script: &str) {
         let program = self.top.join("bin").join(name);
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -100,7 +103,7 @@ impl Fabricated {
     }
 
     /// Runs `make` in this checkout; returns its status and what it said, without what make itself says.
-    fn make<S: AsRef<OsStr>>(&self, arguments: &[S]) -> (Option<i32>, String) {
+    pub(crate) fn make<S: AsRef<OsStr>>(&self, arguments: &[S]) -> (Option<i32>, String) {
         let output = Command::new("/usr/bin/make")
             .args(["--silent", "--no-print-directory"])
             .arg(format!("KDIR={}", self.kdir.display()))
@@ -119,7 +122,7 @@ impl Fabricated {
 
     /// `doctor` says these lines, each at least so much of it, and no other.
     #[track_caller]
-    fn assert_doctor(&self, status: i32, says: &[&str]) {
+    pub(crate) fn assert_doctor(&self, status: i32, says: &[&str]) {
         let (code, said) = self.make(&["doctor"]);
         assert_eq!(said.lines().count(), says.len(), "{said}");
         for (line, says) in said.lines().zip(says) {
@@ -129,9 +132,9 @@ impl Fabricated {
     }
 }
 
-const FINE: i32 = 0;
+pub(crate) const FINE: i32 = 0;
 /// The status of make where a command failed.
-const FAILED: i32 = 2;
+pub(crate) const FAILED: i32 = 2;
 
 fn doctor_finds_nothing() {
     let kdir = Fabricated::new("fine");
@@ -276,6 +279,59 @@ fn doctor_names_each_cause() {
     kdir.assert_doctor(FAILED, &["are another architecture's than this machine's"]);
 }
 
+fn doctor_of_several_kernels() {
+    let fine = Fabricated::new("several_fine");
+    let broken = Fabricated::new("several_broken");
+    broken.remove("rust/libkernel.rmeta");
+    let both = format!("KDIR={} {}", broken.kdir.display(), fine.kdir.display());
+    let (status, said) = fine.make(&["doctor", &both]);
+    assert_eq!(status, Some(FAILED), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let lacks = format!("{}: it lacks the Rust metadata", broken.kdir.display());
+    assert!(said.lines().any(|line| line.starts_with(&lacks)), "{said}");
+    let finds = format!(
+        "Nothing is missing for building for {}.",
+        fine.kdir.display()
+    );
+    assert!(said.lines().any(|line| line == finds), "{said}");
+}
+
+/// Where the metadata comes from depends on whose kernel it is.
+fn doctor_of_other_distributions() {
+    for (id, cure) in [
+        (
+            "ID=ubuntu\nID_LIKE=debian",
+            "apt-get install linux-lib-rust-",
+        ),
+        ("ID=arch", "pacman -S linux-headers"),
+        ("ID=manjaro\nID_LIKE=arch", "pacman -S linux-headers"),
+        ("ID=fedora", "dnf reinstall kernel-devel-"),
+        ("ID=debian", "make rust-metadata KDIR="),
+    ] {
+        let kdir = Fabricated::new("distribution");
+        kdir.remove("rust/libkernel.rmeta");
+        let release = kdir.top.join("os-release");
+        fs::write(&release, format!("{id}\n")).unwrap();
+        let mut doctor = Command::new("scripts/doctor");
+        doctor.arg(&kdir.kdir);
+        // SAFETY: these are calls of the kernel, which a child may make before it runs another program.
+        unsafe {
+            doctor.pre_exec(move || {
+                unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+                let none = None::<&Path>;
+                let bind = MsFlags::MS_BIND;
+                mount(Some(&release), "/usr/lib/os-release", none, bind, none)?;
+                Ok(())
+            });
+        }
+        let output = doctor.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.lines().count() == 1 && said.contains(cure), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+        fs::remove_dir_all(&kdir.top).unwrap();
+    }
+}
+
 fn doctor_notes_what_comes_later() {
     let assert_note = |kdir: &Fabricated, note: &str| {
         kdir.assert_doctor(FINE, &["Nothing is missing for building for ", note]);
@@ -300,61 +356,8 @@ fn doctor_notes_what_comes_later() {
     );
 }
 
-/// A build directory without metadata.
-fn without_metadata(name: &str) -> Fabricated {
-    let kdir = Fabricated::new(name);
-    fs::remove_dir_all(kdir.kdir.join("rust")).unwrap();
-    kdir.remove("scripts/target.json");
-    fs::write(
-        kdir.kdir.join("Module.symvers"),
-        "0x00000000\tone\tvmlinux\tEXPORT_SYMBOL_GPL\t\n0x00000000\ttwo\tvmlinux\tEXPORT_SYMBOL_GPL\t\n",
-    )
-    .unwrap();
-    kdir
-}
-
-/// Makes an archive that stands in for the kernel's source: its makefile makes what the kernel's would, in no time. The
-/// rules come instead of those that it has otherwise.
-fn source(kdir: &Fabricated, instead: &[(&str, &str)]) -> String {
-    let release = fs::read_to_string(kdir.kdir.join("include/generated/utsrelease.h")).unwrap();
-    let release = release.split('"').nth(1).unwrap();
-    let version = format!("@echo {}", release.split('+').next().unwrap());
-    let mut rules = BTreeMap::from([
-        ("kernelversion", version.as_str()),
-        ("olddefconfig", "true"),
-        (
-            "prepare",
-            "mkdir -p rust scripts; echo target > scripts/target.json; \
-             $(or $(RUSTC),rustc) --version > rust/libcore.rmeta; \
-             for name in kernel bindings; do echo of the kernel > rust/lib$$name.rmeta; done; \
-             echo macros > rust/libmacros.so; \
-             mkdir rust/kernel; echo of the crate > rust/kernel/lib.rs; \
-             echo for editors > scripts/generate_rust_analyzer.py; \
-             echo 'EXPORT_SYMBOL_RUST_GPL(one);' > rust/exports_kernel_generated.h",
-        ),
-    ]);
-    rules.extend(instead.iter().copied());
-    let rules: String = rules
-        .iter()
-        .map(|(target, recipe)| format!("{target}:\n\t{recipe}\n"))
-        .collect();
-    let tree = kdir.top.join("linux-source");
-    fs::create_dir(&tree).unwrap();
-    fs::write(tree.join("Makefile"), rules).unwrap();
-    let archive = kdir.top.join("linux-source.tar.xz");
-    let made = Command::new("tar")
-        .args(["--create", "--xz", "--file"])
-        .arg(&archive)
-        .arg("-C")
-        .arg(&kdir.top)
-        .arg("linux-source")
-        .status();
-    assert!(made.unwrap().success());
-    format!("SOURCE={}", archive.display())
-}
-
 /// All files of a directory, by their paths.
-fn files(directory: &Path) -> Vec<String> {
+pub(crate) fn files(directory: &Path) -> Vec<String> {
     let output = Command::new("find")
         .args([directory, Path::new("-mindepth"), Path::new("1")])
         .output()
@@ -363,155 +366,6 @@ fn files(directory: &Path) -> Vec<String> {
     let mut files: Vec<String> = text.lines().map(str::to_owned).collect();
     files.sort();
     files
-}
-
-/// Making metadata fails with this as its last line, and leaves nothing behind.
-#[track_caller]
-fn assert_refused(kdir: &Fabricated, arguments: &[&str], says: &str) {
-    let before = files(&kdir.kdir);
-    let (status, said) = kdir.make(&[&["rust-metadata"], arguments].concat());
-    assert_eq!(status, Some(FAILED), "{said}");
-    let last = said.lines().last().unwrap_or_default();
-    assert!(last.contains(says), "{said}");
-    assert_eq!(files(&kdir.kdir), before);
-}
-
-fn metadata_is_added_and_removed() {
-    let kdir = without_metadata("added");
-    let source = source(&kdir, &[]);
-    let before = files(&kdir.kdir);
-    let (status, said) = kdir.make(&["rust-metadata", &source]);
-    assert_eq!(status, Some(FINE), "{said}");
-    assert!(said.contains("1 of 1 symbols of the Rust crates"), "{said}");
-    kdir.assert_doctor(FINE, &["Nothing is missing for building for "]);
-
-    let (status, said) = kdir.make(&["rust-metadata", &source]);
-    assert_eq!(status, Some(FINE));
-    assert!(
-        said.ends_with("has been completed before; REMOVE=1 takes it away again"),
-        "{said}"
-    );
-
-    let (status, said) = kdir.make(&["rust-metadata", "REMOVE=1"]);
-    assert_eq!(status, Some(FINE), "{said}");
-    assert_eq!(files(&kdir.kdir), before);
-    assert_refused(&kdir, &["REMOVE=1"], "nothing was added to ");
-}
-
-fn metadata_is_shared_by_flavours() {
-    let kdir = without_metadata("flavours");
-    let archive = source(&kdir, &[]);
-    // As in Debian, the scripts are those of another flavour too.
-    let scripts = kdir.top.join("scripts");
-    fs::rename(kdir.kdir.join("scripts"), &scripts).unwrap();
-    let other = Fabricated {
-        top: kdir.top.clone(),
-        kdir: kdir.top.join("linux-headers-other"),
-        path: kdir.path.clone(),
-    };
-    let copied = Command::new("cp")
-        .arg("-r")
-        .args([&kdir.kdir, &other.kdir])
-        .status();
-    assert!(copied.unwrap().success());
-    for flavour in [&kdir, &other] {
-        symlink(&scripts, flavour.kdir.join("scripts")).unwrap();
-        let (status, said) = flavour.make(&["rust-metadata", &archive]);
-        assert_eq!(status, Some(FINE), "{said}");
-    }
-
-    // One that is removed leaves the other's.
-    let remove = ["rust-metadata", "REMOVE=1"];
-    assert_eq!(kdir.make(&remove).0, Some(FINE));
-    other.assert_doctor(FINE, &["Nothing is missing"]);
-
-    // One that disagrees is refused.
-    let shared = scripts.join("target.json");
-    fs::write(&shared, "of the other flavour").unwrap();
-    assert_refused(
-        &kdir,
-        &[&archive],
-        "which all flavours of this kernel share, is another one's: ",
-    );
-    // Where the package has gone meanwhile, nothing of it is left.
-    for entry in fs::read_dir(&other.kdir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.file_name().and_then(OsStr::to_str) {
-            Some("rust" | "rust-metadata.list") => {}
-            _ if path.is_dir() && !path.is_symlink() => fs::remove_dir_all(path).unwrap(),
-            _ => fs::remove_file(path).unwrap(),
-        }
-    }
-    assert_eq!(other.make(&remove).0, Some(FINE));
-    assert!(!shared.exists());
-    assert!(!other.kdir.exists());
-}
-
-fn metadata_is_refused() {
-    let assert_refused = |kdir: &Fabricated, says| {
-        assert_refused(kdir, &[&source(kdir, &[])], says);
-    };
-
-    let kdir = without_metadata("no_rust_at_all");
-    kdir.configure("CONFIG_RUST=", "# CONFIG_RUST is not set");
-    assert_refused(&kdir, "is built without Rust (CONFIG_RUST)");
-
-    let kdir = without_metadata("checksums");
-    kdir.configure("# CONFIG_MODVERSIONS", "CONFIG_MODVERSIONS=y");
-    assert_refused(&kdir, "has checksums for symbols (CONFIG_MODVERSIONS)");
-
-    let kdir = without_metadata("metadata_other_rustc");
-    kdir.program("rustc", "echo 'rustc 1.2.3 (of another day)'");
-    assert_refused(
-        &kdir,
-        "rustc is rustc 1.2.3 (of another day), but the kernel was built with",
-    );
-
-    let kdir = without_metadata("metadata_other_gcc");
-    kdir.configure(
-        "CONFIG_CC_VERSION_TEXT=",
-        "CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-14 (Debian 14.0.0-1) 14.0.0\"",
-    );
-    assert_refused(&kdir, "and metadata takes the very same. Install that one");
-
-    let kdir = without_metadata("other_symbols");
-    fs::write(
-        kdir.kdir.join("Module.symvers"),
-        "0x00000000\ttwo\tvmlinux\tEXPORT_SYMBOL_GPL\t\n",
-    )
-    .unwrap();
-    assert_refused(&kdir, "1 of 1 symbols of the Rust crates are not in ");
-}
-
-fn source_is_refused() {
-    let kdir = without_metadata("no_source");
-    assert_refused(&kdir, &[], "is not here. apt-get install linux-source-7.");
-
-    let kdir = without_metadata("other_source");
-    let archive = source(&kdir, &[("kernelversion", "@echo 1.2.3")]);
-    assert_refused(&kdir, &[&archive], "is that of 1.2.3, but ");
-
-    // What the kernel's own makefile finds out about the tools.
-    let kdir = without_metadata("other_configuration");
-    let finds = "echo CONFIG_RUSTC_HAS_SOMETHING=y >> .config";
-    let archive = source(&kdir, &[("olddefconfig", finds)]);
-    assert_refused(
-        &kdir,
-        &[&archive],
-        "the tools here are not those the kernel was built with",
-    );
-}
-
-fn metadata_that_is_there_is_left_alone() {
-    let kdir = Fabricated::new("ubuntu");
-    let before = files(&kdir.kdir);
-    let (status, said) = kdir.make(&["rust-metadata"]);
-    assert_eq!(status, Some(FINE), "{said}");
-    assert!(
-        said.ends_with("came with its Rust metadata: nothing is to be added"),
-        "{said}"
-    );
-    assert_eq!(files(&kdir.kdir), before);
 }
 
 /// The same module comes of the same sources elsewhere, later, and for somebody else.

@@ -10,6 +10,8 @@ mod complaints;
 mod detectors;
 #[path = "../../building/editor.rs"]
 mod editor;
+#[path = "../../building/metadata.rs"]
+mod metadata;
 #[path = "../../pot/tests/model.rs"]
 mod model;
 #[path = "../../mutants/mutants.rs"]
@@ -48,6 +50,7 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         trial::tests(),
         own_boot::tests(),
         native::tests(),
+        metadata::tests(),
         detectors::tests(),
         bench::tests(),
         pot_by_example::tests(),
