@@ -34,6 +34,10 @@ const COMPLAINTS: &[(&str, &str)] = &[
     ("unreferenced object", "kmemleak"),
     ("kmemleak:", "kmemleak"),
     ("refcount_t:", "a reference count gone wrong"),
+    (
+        "CFI failure at",
+        "a call through a pointer to a function of another type",
+    ),
     ("list_add corruption", "list debugging"),
     ("list_del corruption", "list debugging"),
     ("ODEBUG:", "object debugging"),

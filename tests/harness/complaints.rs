@@ -22,6 +22,7 @@ fn finds_complaints() {
         "[    4.1] Oops: 0002 [#1] SMP NOPTI",
         "[    4.1] BUG: sleeping function called from invalid context at mm/slab.h:1",
         "[    4.1] WARNING: possible circular locking dependency detected",
+        "[    4.1] CFI failure at hello_init+0x1/0x2 [hello] (target: f+0x0/0x1; expected type: 0x1)",
         "[    4.1] rust_kernel: panicked at src/pot.rs:1:1:",
         "[    4.1] INFO: task cat:70 blocked for more than 120 seconds.",
     ] {
