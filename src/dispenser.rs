@@ -84,12 +84,12 @@ struct Blocks(KVVec<KBox<Block>>);
 
 impl Blocks {
     /// Gets more, up to `count`.
-    fn grow(&mut self, count: usize) -> Result {
-        let mut blocks = KVVec::with_capacity(count, charged())?;
+    fn grow(&mut self, count: usize, flags: Flags) -> Result {
+        let mut blocks = KVVec::with_capacity(count, flags)?;
         while blocks.len() < count {
             let block = match self.next() {
                 Some(block) => block,
-                None => KBox::zeroed(charged())?,
+                None => KBox::zeroed(flags)?,
             };
             blocks.push_within_capacity(block)?;
         }
@@ -119,13 +119,25 @@ pub struct Dispenser {
     errors: Errors,
 }
 
-/// How to wait for other writers.
+/// Who stores: that decides how it waits for other writers, and who pays for the index.
 #[derive(Clone, Copy)]
-enum Wait {
-    /// Until the task is killed.
-    Killable,
-    /// To the end: what closes a file must not fail.
-    Always,
+enum By {
+    /// A write, which waits until the task is killed.
+    Write,
+    /// A close, which must not fail, and waits to the end.
+    Close,
+    /// Another module, which waits as a write does, and is charged to nobody.
+    Module,
+}
+
+impl By {
+    /// With which flags the blocks of the index are allocated.
+    fn flags(self) -> Flags {
+        match self {
+            By::Write | By::Close => charged(),
+            By::Module => GFP_KERNEL | __GFP_NOWARN,
+        }
+    }
 }
 
 /// How many calls on `/proc/fortune` have failed, by their errors.
@@ -188,8 +200,74 @@ impl Dispenser {
         self.trim(pot);
     }
 
+    /// Draws the next fortune for another module, if it is no longer than `room`: `take` gets its bytes, in two parts
+    /// and without a newline, under the lock of the pot. Returns its length in either case; 0 if there is none.
+    ///
+    /// `lot` is what the last one of these has left in it: a lot for which there was too little room stands.
+    pub fn draw(&self, lot: &mut Lot, room: usize, take: impl FnOnce(&[u8], &[u8])) -> usize {
+        let mut pot = self.pot.lock();
+        // In the pot a newline is behind each.
+        match pot.draw(lot, random::below, room.saturating_add(1)) {
+            Drawn::Nothing => 0,
+            Drawn::TooLong(len) => len.wrapping_sub(1),
+            Drawn::Fortune(head, tail) => {
+                *lot = Lot::default();
+                let (head, tail) = match tail.split_last() {
+                    Some((_, tail)) => (head, tail),
+                    None => (head.split_last().map_or(head, |(_, head)| head), tail),
+                };
+                take(head, tail);
+                // No longer than a fortune.
+                head.len().wrapping_add(tail.len())
+            }
+        }
+    }
+
+    /// Stores for another module what a program would that opens `/proc/fortune`, writes `text` at once and closes
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write.
+    pub fn store_text(&self, text: &[u8]) -> Result {
+        let result = self.store_records(text);
+        result.inspect_err(|&error| self.count(error))
+    }
+
+    fn store_records(&self, text: &[u8]) -> Result {
+        if text.len() > self.most_written() {
+            return Err(ENOSPC);
+        }
+        let mut demand = Demand::default();
+        let mut records = Records::new(text, 0, Progress::default());
+        let mut last = ask(&mut demand, &mut records)?;
+        let (rest, progress) = records.rest();
+        let rest = records::at_close(rest, progress);
+        if rest.len() > MAX_FORTUNE {
+            return Err(ENOSPC);
+        }
+        if !rest.is_empty() {
+            demand.fortunes = demand.fortunes.wrapping_add(1);
+            demand.bytes = demand.bytes.wrapping_add(cost(rest.len()));
+            last = Some(rest);
+        }
+        if demand.fortunes > 1 {
+            let records = Records::new(text, 0, Progress::default());
+            let texts = &mut Iterator::chain(records, Some(rest));
+            self.store_in_parts(demand, texts, By::Module)
+        } else {
+            self.store(demand, last, By::Module)
+        }
+    }
+
+    /// How many bytes a write has at most: more could never be stored, as fortunes of one byte and their `%` lines
+    /// take twice what they cost in the pot.
+    fn most_written(&self) -> usize {
+        self.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE)
+    }
+
     /// Does as `demand` says, which is of one fortune, `text`, or of none.
-    fn store(&self, demand: Demand, text: Option<&[u8]>, wait: Wait) -> Result {
+    fn store(&self, demand: Demand, text: Option<&[u8]>, by: By) -> Result {
         let mut pot = self.pot.lock();
         match pot.store(demand, text) {
             Ok(()) => {
@@ -199,7 +277,7 @@ impl Dispenser {
             Err(Refused::NoSpace) => Err(ENOSPC),
             Err(Refused::NeedsBlocks(_) | Refused::Busy) => {
                 drop(pot);
-                self.store_in_parts(demand, &mut text.into_iter(), wait)
+                self.store_in_parts(demand, &mut text.into_iter(), by)
             }
         }
     }
@@ -210,13 +288,13 @@ impl Dispenser {
         &self,
         demand: Demand,
         texts: &mut dyn Iterator<Item = &[u8]>,
-        wait: Wait,
+        by: By,
     ) -> Result {
         let mut blocks = Blocks::default();
         let turn = loop {
-            let turn = match wait {
-                Wait::Killable => self.turn.lock_killable()?,
-                Wait::Always => self.turn.lock(),
+            let turn = match by {
+                By::Write | By::Module => self.turn.lock_killable()?,
+                By::Close => self.turn.lock(),
             };
             let begun = self.with_pot(|pot| pot.begin(demand, blocks.0.len()));
             match begun {
@@ -224,11 +302,12 @@ impl Dispenser {
                 Err(Refused::NeedsBlocks(count)) => {
                     drop(turn);
                     // Others may have taken what was free: the second time, as many as it can ever need.
-                    blocks.grow(if blocks.0.is_empty() {
+                    let count = if blocks.0.is_empty() {
                         count
                     } else {
                         pot::most_blocks(demand.fortunes.wrapping_add(1))
-                    })?;
+                    };
+                    blocks.grow(count, by.flags())?;
                 }
                 // None is busy but who has the turn.
                 Err(Refused::NoSpace | Refused::Busy) => return Err(ENOSPC),
@@ -279,6 +358,26 @@ impl Dispenser {
         };
         counter.add(1, Relaxed);
     }
+}
+
+/// Adds to `demand` what the fortunes ask for that are complete in what was written, and returns the last one of
+/// them.
+#[inline(always)]
+fn ask<'a>(demand: &mut Demand, records: &mut Records<'a>) -> Result<Option<&'a [u8]>> {
+    let mut last = None;
+    for record in records {
+        if record.len() > MAX_FORTUNE {
+            return Err(ENOSPC);
+        }
+        if record.is_empty() {
+            continue;
+        }
+        // No more than what was written, and unfinished before.
+        demand.fortunes = demand.fortunes.wrapping_add(1);
+        demand.bytes = demand.bytes.wrapping_add(cost(record.len()));
+        last = Some(record);
+    }
+    Ok(last)
 }
 
 /// What an open file of `/proc/fortune` owns.
@@ -383,8 +482,7 @@ impl Unfinished {
     #[inline(always)]
     fn write(&mut self, dispenser: &Dispenser, buf: &mut UserReader<'_>) -> Result<usize> {
         let len = buf.len();
-        // Fortunes of one byte and their `%` lines take twice what they cost in the pot.
-        if len > dispenser.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE) {
+        if len > dispenser.most_written() {
             return Err(ENOSPC);
         }
         let unfinished = self.len;
@@ -406,19 +504,7 @@ impl Unfinished {
             demand.before = cost(self.at_close().len());
         }
         let mut records = Records::new(text, unfinished, self.progress);
-        let mut last = None;
-        for record in &mut records {
-            if record.len() > MAX_FORTUNE {
-                return Err(ENOSPC);
-            }
-            if record.is_empty() {
-                continue;
-            }
-            // No more than what was written, and unfinished before.
-            demand.fortunes = demand.fortunes.wrapping_add(1);
-            demand.bytes = demand.bytes.wrapping_add(cost(record.len()));
-            last = Some(record);
-        }
+        let last = ask(&mut demand, &mut records)?;
         let (rest, progress) = records.rest();
         if !rest.is_empty() {
             let at_close = records::at_close(rest, progress).len();
@@ -438,9 +524,9 @@ impl Unfinished {
         // Most writes bring one fortune, which need not be looked for again.
         if demand.fortunes > 1 {
             let mut records = Records::new(text, unfinished, self.progress);
-            dispenser.store_in_parts(demand, &mut records, Wait::Killable)?;
+            dispenser.store_in_parts(demand, &mut records, By::Write)?;
         } else {
-            dispenser.store(demand, last, Wait::Killable)?;
+            dispenser.store(demand, last, By::Write)?;
         }
         // Most writes find nothing there and leave nothing.
         if !stays && (unfinished > 0 || kept_len > 0) {
@@ -493,7 +579,7 @@ impl Unfinished {
             Some(text)
         };
         // What is reserved can be stored, and can be given back.
-        let _ = dispenser.store(demand, text, Wait::Always);
+        let _ = dispenser.store(demand, text, By::Close);
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! [`pot`] is the pot they are kept in and [`records`] tells one from the next in what is written: pure
 //! logic, both. [`dispenser`] is `/proc/fortune` over them, [`control`] is `/proc/driver/fortune`.
-//! [`compat`] is what differs between kernels.
+//! [`symbols`] is what other modules can use of it. [`compat`] is what differs between kernels.
 //! [`proc_fs`] is how Rust has files in `/proc`; it knows nothing of fortunes and can be used without them.
 
 use kernel::prelude::*;
@@ -16,6 +16,16 @@ pub mod pot;
 pub mod proc_fs;
 pub mod random;
 pub mod records;
+pub mod symbols;
+
+pub use symbols::{
+    count,
+    draw,
+    draw_with,
+    store,
+    TooLong,
+    MAX, //
+};
 
 use control::Control;
 use dispenser::{
@@ -27,6 +37,7 @@ use proc_fs::{
     File,
     Mode, //
 };
+use symbols::Offered;
 
 module! {
     type: Module,
@@ -48,6 +59,8 @@ pub struct Module {
     // should see in /proc/driver/fortune what that does to unfinished fortunes.
     _control: Control,
     _fortune: File<Fortune>,
+    // No other module is a user any more.
+    _offered: Offered,
 }
 
 impl kernel::Module for Module {
@@ -55,7 +68,9 @@ impl kernel::Module for Module {
         let size = compat::parameter(module_parameters::pot_size.value());
         let dispenser = Dispenser::new(pot_size(size)?)?;
         let mode = Mode::new::<0o644>();
+        let _offered = Offered::new(&dispenser)?;
         Ok(Self {
+            _offered,
             _control: Control::new(&dispenser)?,
             _fortune: Dir::root().file(c"fortune", mode, Fortune(dispenser))?,
         })

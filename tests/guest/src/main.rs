@@ -25,6 +25,7 @@ mod permissions;
 mod proc_fs;
 mod reads;
 mod stress;
+mod symbols;
 mod tools;
 mod torture;
 mod unloading;
@@ -77,6 +78,7 @@ fn run(verb: &str, patterns: &[&str]) -> ExitCode {
         linear::tests(),
         bounds::tests(),
         tools::tests(),
+        symbols::tests(),
         proc_fs::tests(),
         attacks::tests(),
         faults::tests(),

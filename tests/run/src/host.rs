@@ -28,6 +28,8 @@ mod pot_by_example;
 mod readme;
 #[path = "../../proc_fs/rejected.rs"]
 mod rejected;
+#[path = "../../symbols/symbols.rs"]
+mod symbols;
 #[path = "../../building/template.rs"]
 mod template;
 #[path = "../../harness/trial.rs"]
@@ -49,6 +51,7 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         tried::tests(),
         trial::tests(),
         own_boot::tests(),
+        symbols::tests(),
         native::tests(),
         metadata::tests(),
         detectors::tests(),

@@ -49,7 +49,8 @@ impl Kernel {
 
     /// Options for `boot`: the modules that only the tests need.
     pub(crate) fn test_modules(&self) -> Vec<String> {
-        let files = fs::read_dir(self.build()).expect("it was built for");
+        let directories = [self.build(), self.build().join("users")].into_iter();
+        let files = directories.flat_map(|dir| fs::read_dir(dir).expect("it was built for"));
         let files = files.map(|file| file.expect("a file").path());
         files
             .filter(|file| file.extension().is_some_and(|name| name == "ko"))
