@@ -201,7 +201,7 @@ impl<'a> Batch<'a> {
 pub enum Drawn<'a> {
     /// The pot is empty. Nothing moved.
     Nothing,
-    /// It and its `\n`, in two parts as [`Pot::text`] has them.
+    /// It and its `\n`: the part up to the end of the pot's bytes, and what goes on at their beginning.
     Fortune(&'a [u8], &'a [u8]),
     /// The fortune and its `\n` are so many bytes, more than there is room for. Nothing moved.
     TooLong(usize),
