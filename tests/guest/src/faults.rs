@@ -266,15 +266,15 @@ fn assert_clean<T: std::fmt::Debug>(result: Result<T, Errno>) {
 }
 
 fn nth_of_every_call() {
-    // Each that copies; what takes memory wants nothing in the log.
-    const LEAST: [(&str, usize); 6] = [
+    // Each that copies, but for those that the compiler may have inlined into them; what takes memory wants nothing in the
+    // log.
+    const LEAST: [(&str, usize); 5] = [
         ("VTable<fortune::dispenser::Fortune>>::read", 1),
         ("VTable<fortune::dispenser::Fortune>>::write", 1),
         (
             "fortune::control::Contents as fortune::proc_fs::operations::Operations>::read_iter",
             1,
         ),
-        ("fortune::proc_fs::bytes::Bytes<", 1),
         ("Setting<fortune::pot::Order>>>::write", 1),
         ("Setting<fortune::pot::WhenFull>>>::write", 1),
     ];
