@@ -11,6 +11,7 @@
 mod guest;
 mod initramfs;
 mod scan;
+mod symbols;
 
 use anyhow::{Context, Result, bail};
 use boot::Kernel;
@@ -18,6 +19,7 @@ use clap::Parser;
 use guest::{Architecture, End, Guest, Machine};
 use initramfs::{HOME, Root};
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
@@ -86,7 +88,7 @@ fn run(options: &Options) -> Result<u8> {
     let architecture = Architecture::named(&kernel.architecture)?;
     // Where two are to be at one place, it is the last one.
     let files = options.file.iter().map(|file| place(file));
-    let files = files.collect::<Result<_>>()?;
+    let files = files.collect::<Result<BTreeMap<_, _>>>()?;
     let nonce = nonce()?;
     let work = tempfile::tempdir()?;
     let initramfs = work.path().join("initramfs");
@@ -153,7 +155,8 @@ fn run(options: &Options) -> Result<u8> {
 
     let log = fs::read(&machine.console).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
-    let status = verdict(&end, &log, &nonce);
+    let modules: Vec<_> = files.into_values().collect();
+    let status = verdict(&end, &log, &nonce, &modules);
     if let Err(failure) = &status {
         let kept = Path::new("build").join("console.log");
         fs::write(&kept, log.as_bytes()).with_context(|| kept.display().to_string())?;
@@ -180,8 +183,28 @@ struct Failure {
     lines: Vec<String>,
 }
 
-/// The command's status, if the guest and its kernel are in order.
-fn verdict(end: &End, log: &str, nonce: &str) -> Result<u8, Failure> {
+/// What the kernel complained of first, where that was, as far as the files of modules say it too, and the other complaints.
+fn stack(log: &str, mut complaints: Vec<String>, modules: &[PathBuf]) -> Vec<String> {
+    let first = complaints.remove(0);
+    // It is what all of them show.
+    complaints.retain(|line| !line.ends_with("Call Trace:"));
+    let frames = scan::frames(log, &first);
+    let frames = frames
+        .iter()
+        .map(|frame| match symbols::line(frame, modules) {
+            Some(line) => format!("    {} {line}", frame.text()),
+            None => format!("    {}", frame.text()),
+        });
+    [first]
+        .into_iter()
+        .chain(frames)
+        .chain(complaints)
+        .collect()
+}
+
+/// The command's status, if the guest and its kernel are in order. `modules` are files that may say where in a module something
+/// was.
+fn verdict(end: &End, log: &str, nonce: &str, modules: &[PathBuf]) -> Result<u8, Failure> {
     let fail = |status, message: &str, lines| {
         Err(Failure {
             status,
@@ -216,7 +239,11 @@ fn verdict(end: &End, log: &str, nonce: &str) -> Result<u8, Failure> {
         }
     }
     if !complaints.is_empty() {
-        return fail(125, "the kernel complained:", complaints);
+        let what = match end {
+            End::NoVerdict(_) => "the kernel died:",
+            _ => "the kernel complained:",
+        };
+        return fail(125, what, stack(log, complaints, modules));
     }
     match (end, status) {
         (_, Some(status)) => Ok(status),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tells from its log and its taint whether a kernel complained.
+//! Tells from its log and its taint whether a kernel complained, and where that was.
 
+use rustc_demangle::demangle;
 use std::iter;
 
 /// What a line of a kernel log must not have, and which detector says so.
@@ -14,7 +15,7 @@ const COMPLAINTS: &[(&str, &str)] = &[
     ("Oops", "faults in kernel mode"),
     ("Kernel panic", "panic"),
     ("kernel BUG at", "BUG_ON; a panic of Rust code"),
-    ("panicked at", "a panic of Rust code"),
+    (PANICKED, "a panic of Rust code"),
     ("general protection fault", "a bad address"),
     ("Unable to handle kernel", "a bad address, as arm64 says it"),
     ("Internal error:", "an oops, as arm64 says it"),
@@ -82,6 +83,24 @@ const TAINTS: &[(u32, &str)] = &[
 /// What comes before the line in which a warning says what it is about.
 const CUT: &str = "------------[ cut here ]------------";
 
+/// What comes before the line in which a panic of Rust code says what it is about.
+const PANICKED: &str = "panicked at";
+
+/// Functions that show a stack, which say nothing about what went wrong.
+const SHOW: &[&str] = &[
+    "__dump_stack",
+    "dump_stack_lvl",
+    "dump_stack",
+    "vpanic",
+    "panic",
+];
+
+/// So many frames of a stack are shown.
+const FRAMES: usize = 10;
+
+/// A report of the kernel has at most about so many lines.
+const REPORT: usize = 100;
+
 /// The lines of `log` that complain.
 pub(crate) fn complaints(log: &str) -> Vec<String> {
     let has =
@@ -97,7 +116,9 @@ pub(crate) fn complaints(log: &str) -> Vec<String> {
                 injected
             } || line.contains(INJECTED.0);
             let harmless = has(line, HARMLESS) || (injected && line.ends_with("Call Trace:"));
-            before.ends_with(CUT) || (has(line, COMPLAINTS) && !harmless)
+            before.ends_with(CUT)
+                || before.contains(PANICKED)
+                || (has(line, COMPLAINTS) && !harmless)
         })
         .map(|(_, line)| line.to_owned())
         .collect()
@@ -110,4 +131,71 @@ pub(crate) fn taints(taint: u64) -> Vec<String> {
         .filter(|(bit, _)| (taint >> bit) & 1 == 1)
         .map(|(_, meaning)| format!("(taint {meaning})"))
         .collect()
+}
+
+/// A frame of a stack.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Frame {
+    /// As the compiler calls it.
+    pub(crate) symbol: String,
+    /// Where in that it is, and how long that is, as the kernel writes it: `0x1a/0x20`.
+    pub(crate) place: String,
+    /// The module that it is in, if it is in one.
+    pub(crate) module: Option<String>,
+    /// It has called the frame before it, and the place is behind that call.
+    pub(crate) calls: bool,
+}
+
+impl Frame {
+    /// Reads `symbol+0x1a/0x20`, and the module in brackets, if there is one.
+    fn of(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (symbol, place) = words.next()?.split_once('+')?;
+        let module = words.next().and_then(|word| word.strip_prefix('['));
+        place.starts_with("0x").then(|| Self {
+            symbol: symbol.to_owned(),
+            place: place.to_owned(),
+            module: module.map(|module| module.trim_end_matches(']').to_owned()),
+            calls: true,
+        })
+    }
+
+    /// As a person reads it.
+    pub(crate) fn text(&self) -> String {
+        let module = self.module.iter().map(|module| format!(" [{module}]"));
+        let module: String = module.collect();
+        format!("{:#}+{}{module}", demangle(&self.symbol), self.place)
+    }
+}
+
+/// The innermost frames of the stack that the kernel shows after the line `complaint`.
+pub(crate) fn frames(log: &str, complaint: &str) -> Vec<Frame> {
+    let text = |line: &str| {
+        let text = line.split_once("] ").map_or(line, |(_, text)| text);
+        text.trim().to_owned()
+    };
+    let after = log.lines().skip_while(|line| *line != complaint);
+    let mut lines = after.take(REPORT).map(text).peekable();
+    let mut frames = Vec::new();
+    // Where the processor was is not a part of the stack that it was in.
+    while let Some(line) = lines.next_if(|line| !line.eq_ignore_ascii_case("call trace:")) {
+        let frame = line.strip_prefix("RIP: 0010:").and_then(Frame::of);
+        frames.extend(frame.map(|frame| Frame {
+            calls: false,
+            ..frame
+        }));
+    }
+    let stack = lines.skip(1).take_while(|line| line != "</TASK>");
+    // Those with a question mark were found on the stack, and are no callers.
+    frames.extend(
+        stack
+            .map_while(|line| match line.as_str() {
+                guess if guess.starts_with(['?', '<']) => Some(None),
+                line => Frame::of(line).map(Some),
+            })
+            .flatten(),
+    );
+    frames.retain(|frame| !SHOW.contains(&frame.symbol.as_str()));
+    frames.truncate(FRAMES);
+    frames
 }

@@ -22,6 +22,8 @@ ktap::tests!(boot, Boot:
     complaint_counts_whatever_the_command_says,
     out_of_time,
     power_off_without_a_verdict,
+    says_what_a_kernel_died_of,
+    says_by_which_signal_the_command_was_ended,
     each_failure_is_told_from_the_others,
     options,
     root_of_ones_own,
@@ -96,6 +98,53 @@ fn power_off_without_a_verdict() {
         "",
         "without a verdict",
     );
+}
+
+fn says_what_a_kernel_died_of() {
+    let said = boot(&["--", "sh", "-c", "echo c > /proc/sysrq-trigger"]);
+    assert_eq!(said.status, Some(125), "{}", said.stderr);
+    let lines: Vec<&str> = said.stderr.lines().take(3).collect();
+    assert_eq!(lines[0], "qemu/boot: the kernel died:");
+    assert!(lines[1].ends_with("Kernel panic - not syncing: sysrq triggered crash"));
+    assert!(
+        lines[2].starts_with("|     sysrq_handle_crash+0x"),
+        "{lines:?}"
+    );
+
+    // In a module, with the line in its source.
+    let said = qemu_boot(&[
+        "--build",
+        "tests/harness/modules/crash",
+        "--",
+        "insmod",
+        "crash.ko",
+    ]);
+    assert_eq!(said.status, Some(125), "{}", said.stderr);
+    let mut lines = said
+        .stderr
+        .lines()
+        .skip_while(|line| *line != "qemu/boot: the kernel died:");
+    let cause = lines.nth(1).unwrap_or_default();
+    assert!(
+        cause.contains("BUG: kernel NULL pointer dereference"),
+        "{}",
+        said.stderr
+    );
+    let frame = lines.next().unwrap_or_default();
+    assert!(frame.starts_with("|     crash_write"), "{}", said.stderr);
+    let source = fs::read_to_string("tests/harness/modules/crash/crash.c").unwrap();
+    let line = source
+        .lines()
+        .position(|line| line.contains("= 1"))
+        .unwrap()
+        + 1;
+    let place = format!("[crash] tests/harness/modules/crash/crash.c:{line}");
+    assert!(frame.ends_with(&place), "{frame}");
+}
+
+fn says_by_which_signal_the_command_was_ended() {
+    let said = boot(&["--", "sh", "-c", "kill -SEGV $$"]);
+    assert_ends(&said, 139, "", "qemu/boot: sh was ended by SIGSEGV");
 }
 
 /// A failure of the guest, of QEMU, or of the machine they run on.

@@ -5,14 +5,16 @@
 #[path = "../../qemu/src/scan.rs"]
 mod scan;
 
-use scan::{complaints, taints};
+use scan::{complaints, frames, taints};
 
 ktap::tests!(complaints, Host:
     finds_complaints,
     shows_what_a_warning_is_about,
+    shows_what_a_panic_of_rust_is_about,
     leaves_the_stacks_of_injected_faults_alone,
     leaves_the_rest_alone,
     reads_taints,
+    shows_a_stack,
 );
 
 fn finds_complaints() {
@@ -28,6 +30,13 @@ fn finds_complaints() {
     ] {
         assert_eq!(complaints(line), [line]);
     }
+}
+
+fn shows_what_a_panic_of_rust_is_about() {
+    let log = "[    4.1] rust_kernel: panicked at src/pot.rs:1:1:\n\
+               [    4.1] index out of bounds\n\
+               [    4.1] ------\n";
+    assert_eq!(complaints(log), log.lines().take(2).collect::<Vec<_>>());
 }
 
 fn shows_what_a_warning_is_about() {
@@ -65,4 +74,42 @@ fn reads_taints() {
     // An out-of-tree module (O) and an unsigned one (E) are as they should be.
     assert_eq!(taints((1 << 12) | (1 << 13)), [""; 0]);
     assert_eq!(taints((1 << 9) | (1 << 12)), ["(taint W: a warning)"]);
+}
+
+fn shows_a_stack() {
+    let text = |log: &str| -> Vec<String> {
+        let first = complaints(log).remove(0);
+        frames(log, &first)
+            .iter()
+            .map(|frame| frame.text())
+            .collect()
+    };
+    let log = "[    4.0] dump_stack_lvl+0x1/0x2\n\
+               [    4.1] BUG: kernel NULL pointer dereference, address: 0000000000000000\n\
+               [    4.1] CPU: 0 UID: 0 PID: 100 Comm: cat Tainted: G           OE       7.2.12 #1\n\
+               [    4.1] RIP: 0010:_RNvNtCsanH2lG6dIOj_7fortune3pot4draw+0x1a/0x20 [fortune]\n\
+               [    4.1] Call Trace:\n\
+               [    4.1]  <TASK>\n\
+               [    4.1]  ? __die_body+0x1/0x2\n\
+               [    4.1]  vfs_read+0xcf/0x440\n\
+               [    4.1] RIP: 0033:0x7f7c218c83a7\n\
+               [    4.1]  </TASK>\n\
+               [    4.1] RIP: 0010:other+0x1/0x2\n";
+    assert_eq!(
+        text(log),
+        [
+            "fortune::pot::draw+0x1a/0x20 [fortune]",
+            "vfs_read+0xcf/0x440"
+        ]
+    );
+    // Ten are enough; what shows the stack is none of them. So does arm64 write it.
+    let calls: String = (0..20)
+        .map(|n| format!("[    4.1]  call_{n}+0x1/0x2 (P)\n"))
+        .collect();
+    let log = format!(
+        "[    4.1] Kernel panic - not syncing: sysrq\n[    4.1] Call trace:\n[    4.1]  panic+0x1/0x2\n{calls}"
+    );
+    assert_eq!(text(&log).len(), 10);
+    assert_eq!(text(&log)[0], "call_0+0x1/0x2");
+    assert!(text("[    4.1] WARNING: made up\n").is_empty());
 }

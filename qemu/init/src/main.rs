@@ -196,8 +196,14 @@ fn run_command(words: &[&str]) -> Result<u8> {
         .args(words)
         .stdin(Stdio::null())
         .stdout(stdout)
-        .stderr(stderr);
-    let code = finish(command)?;
+        .stderr(stderr.try_clone()?);
+    let (code, signal) = finish(command)?;
+    let mut stderr = File::from(stderr);
+    if let Some(signal) = signal {
+        writeln!(stderr, "qemu/boot: {} was ended by {signal}", words[0])?;
+    }
+    // The copiers end when nobody can write any more.
+    drop(stderr);
     for copier in [from_stdout, from_stderr] {
         copier.join().expect("copying does not panic")?;
     }
@@ -266,11 +272,12 @@ fn run_shell() -> Result<u8> {
             Ok(())
         });
     }
-    finish(command)
+    Ok(finish(command)?.0)
 }
 
-/// Runs `command` to its end, reaps whatever else ends meanwhile, and kills what is left.
-fn finish(mut command: Command) -> Result<u8> {
+/// Runs `command` to its end, reaps whatever else ends meanwhile, and kills what is left. Returns its status, and the signal
+/// that has ended it, if one has.
+fn finish(mut command: Command) -> Result<(u8, Option<Signal>)> {
     // `NAME=value`, or nothing.
     let environment = fs::read_to_string("/environment")?;
     command.envs(environment.split_once('='));
@@ -282,10 +289,12 @@ fn finish(mut command: Command) -> Result<u8> {
     let child = Pid::from_raw(i32::try_from(command.spawn()?.id())?);
     // The pipes' writing ends go with it, or the copiers would wait for ever.
     drop(command);
-    let code = loop {
+    let end = loop {
         match wait()? {
-            WaitStatus::Exited(pid, code) if pid == child => break u8::try_from(code)?,
-            WaitStatus::Signaled(pid, signal, _) if pid == child => break 128 + signal as u8,
+            WaitStatus::Exited(pid, code) if pid == child => break (u8::try_from(code)?, None),
+            WaitStatus::Signaled(pid, signal, _) if pid == child => {
+                break (128 + signal as u8, Some(signal));
+            }
             _ => {}
         }
     };
@@ -293,5 +302,5 @@ fn finish(mut command: Command) -> Result<u8> {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => bail!("killing what the command left: {error}"),
     }
-    Ok(code)
+    Ok(end)
 }

@@ -120,7 +120,10 @@ impl Trial {
                 let log = top.join(format!("build/try-{kernel}.log"));
                 fs::rename(top.join("build/console.log"), &log)
                     .with_context(|| log.display().to_string())?;
-                let said = report(&fs::read_to_string(&log)?, &quoted(&ran));
+                // The log has the stack too.
+                let mut complaints = quoted(&ran);
+                complaints.retain(|line| !line.starts_with(' '));
+                let said = report(&fs::read_to_string(&log)?, &complaints);
                 let what = format!("complains (the whole log is {}):", log.display());
                 trial.note(kernel, &what, said);
             }

@@ -8,6 +8,9 @@ pub(crate) const FIGURE: &str = "figure: ";
 /// How the line begins that says how long a test took.
 pub(crate) const SECONDS: &str = "seconds: ";
 
+/// What a result is called that is missing.
+pub const MISSING: &str = "missing";
+
 /// How a test ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -28,6 +31,8 @@ pub enum Ended {
     Passed(String),
     /// With what it said.
     Failed(String),
+    /// Not: what it ran in came to its end, of that.
+    Crashed(String),
     /// With the reason.
     Skipped(String),
 }
@@ -56,6 +61,11 @@ impl Outcome {
     /// One that has failed, with what it said.
     pub fn failed(name: &str, message: &str) -> Self {
         Self::new(name, Ended::Failed, message)
+    }
+
+    /// One during which what it ran in came to its end, and of what.
+    pub fn crashed(name: &str, cause: &str) -> Self {
+        Self::new(name, Ended::Crashed, cause)
     }
 
     /// One that was not done, with the reason.
@@ -119,7 +129,7 @@ pub fn read(text: &str) -> Vec<Outcome> {
                 outcomes.len()
             );
             for _ in outcomes.len()..planned {
-                outcomes.push(Outcome::failed("missing", &message));
+                outcomes.push(Outcome::failed(MISSING, &message));
             }
         }
         Some(_) => {}

@@ -263,8 +263,14 @@ fn host_group(
         .stdin(Stdio::null());
     let output = finish(&mut command, "host", report).context("tests of the host")?;
     let mut outcomes = ktap::read(&output.stdout);
-    if output.status.is_none() {
-        interrupt(&mut outcomes);
+    match output.status {
+        None => interrupt(&mut outcomes),
+        Some(status) if !matches!(status.code(), Some(0 | 1)) => {
+            let names: Vec<&str> = group.iter().map(|test| test.name.as_str()).collect();
+            let cause = format!("the program of the tests has ended: {status}");
+            crash(&mut outcomes, &names, &cause);
+        }
+        Some(_) => {}
     }
     Ok(outcomes)
 }
@@ -300,14 +306,31 @@ fn guest_tests(
         let module = kernel.build().join("fortune.ko");
         outcomes.push(coverage::outcome(&module, &covered)?);
     }
-    // 0 and 1 are the tests' own. Whatever else is the harness's verdict on the kernel: it comes first, as the cause of what
-    // is missing.
-    let verdict = match status.code() {
-        Some(0 | 1) => Outcome::passed("kernel.does_not_complain", ""),
-        _ => Outcome::failed("kernel.does_not_complain", &output.stderr),
-    };
-    outcomes.insert(0, verdict);
+    // 0 and 1 are the tests' own. Whatever else is the harness's verdict on the kernel, unless a test did not come to its end.
+    match status.code() {
+        Some(0 | 1) => outcomes.insert(0, Outcome::passed("kernel.does_not_complain", "")),
+        _ if crash(&mut outcomes, names, &output.stderr) => {}
+        _ => outcomes.insert(
+            0,
+            Outcome::failed("kernel.does_not_complain", &output.stderr),
+        ),
+    }
     Ok(outcomes)
+}
+
+/// If the results of some tests are missing, the first one of these is that of the test which ran at the end, whose `cause` is
+/// known. Says whether there was one.
+fn crash(outcomes: &mut [Outcome], names: &[&str], cause: &str) -> bool {
+    // They run in that order.
+    let ended = outcomes.iter().filter(|outcome| outcome.is_of_a_test());
+    let name = names.get(ended.count());
+    let mut outcomes = outcomes.iter_mut();
+    let missing = outcomes.find(|outcome| outcome.name == ktap::MISSING);
+    let (Some(name), Some(missing)) = (name, missing) else {
+        return false;
+    };
+    *missing = Outcome::crashed(name, cause);
+    true
 }
 
 /// How a line begins that says how far a test has come.

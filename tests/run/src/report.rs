@@ -3,7 +3,7 @@
 //! Sums results up for a person.
 
 use crate::progress::{self, Progress};
-use ktap::{Declaration, Ended, Outcome};
+use ktap::{Declaration, Ended, MISSING, Outcome};
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::ExitCode,
@@ -29,6 +29,8 @@ impl Cell {
 
 /// What has failed, and what was said about it.
 struct Failure {
+    /// In a word.
+    how: &'static str,
     what: String,
     message: String,
 }
@@ -84,7 +86,12 @@ impl Results {
     fn add(&mut self, place: &str, what: &str, seconds: u64, outcomes: Vec<Outcome>) {
         let mut sum = Cell::default();
         let (missing, outcomes): (Vec<_>, Vec<_>) =
-            outcomes.into_iter().partition(|one| one.name == "missing");
+            outcomes.into_iter().partition(|one| one.name == MISSING);
+        let did_not_run = match missing.len() {
+            1 => "1 test did not run".to_owned(),
+            count => format!("{count} tests did not run"),
+        };
+        let mut crashed = false;
         for outcome in outcomes {
             let group = outcome.name.split('.').next().unwrap_or_default();
             let cells = self.cells.entry(group.to_owned()).or_default();
@@ -112,7 +119,16 @@ impl Results {
                 }
                 Ended::Failed(message) => {
                     self.failed += 1;
-                    self.fail(named, message);
+                    self.fail("FAILED", named, message);
+                }
+                Ended::Crashed(cause) => {
+                    crashed = true;
+                    self.failed += 1;
+                    let what = match missing.len() {
+                        0 => named,
+                        _ => format!("{named}; {did_not_run}"),
+                    };
+                    self.fail("CRASHED", what, cause);
                 }
                 Ended::Skipped(reason) => {
                     println!("SKIPPED {named}: {reason}");
@@ -120,15 +136,11 @@ impl Results {
                 }
             }
         }
-        if let Some(Outcome {
-            ended: Ended::Failed(message),
-            ..
-        }) = missing.first()
+        self.failed += missing.len();
+        sum.all += missing.len();
+        if let (false, Some(Ended::Failed(why))) = (crashed, missing.first().map(|one| &one.ended))
         {
-            self.failed += missing.len();
-            sum.all += missing.len();
-            let what = format!("{place}: {} tests have not ended", missing.len());
-            self.fail(what, message.clone());
+            self.fail("FAILED", format!("{place}: {did_not_run}"), why.clone());
         }
         println!("{place:<16} {what:<12} {:>12} {seconds:>5} s", sum.counts());
         match self.places.iter_mut().find(|(known, _)| known == place) {
@@ -137,12 +149,12 @@ impl Results {
         }
     }
 
-    fn fail(&mut self, what: String, message: String) {
-        println!("FAILED  {what}");
+    fn fail(&mut self, how: &'static str, what: String, message: String) {
+        println!("{how:<7} {what}");
         message
             .lines()
             .for_each(|line| println!("        | {line}"));
-        self.failures.push(Failure { what, message });
+        self.failures.push(Failure { how, what, message });
     }
 
     /// Prints what passed of how many, and in how many seconds: a column for each place, a line for each group.
@@ -214,8 +226,8 @@ impl Results {
         }
         if !self.failures.is_empty() {
             println!("\nFailed:");
-            for Failure { what, message } in &self.failures {
-                println!("  {what}");
+            for Failure { how, what, message } in &self.failures {
+                println!("  {how:<7} {what}");
                 let lines = message.lines().take(LINES);
                 lines.for_each(|line| println!("        | {line}"));
             }
@@ -307,13 +319,15 @@ impl Report {
 }
 
 pub(crate) mod tests {
-    use super::{Results, sentences};
+    use super::{Failure, Results, sentences};
+    use crate::crash;
     use ktap::{Declaration, Ended, chosen, read};
 
     ktap::tests!(run, Host:
         reads_results,
         finds_sentences,
         what_is_missing_has_failed,
+        a_crash_is_of_the_test_that_ran,
         chooses,
         names_what_is_like_it,
     );
@@ -324,6 +338,7 @@ pub(crate) mod tests {
             .map(|outcome| match outcome.ended {
                 Ended::Passed(shown) => format!("+{}{shown}", outcome.name),
                 Ended::Failed(message) => format!("-{}: {}", outcome.name, message.trim_end()),
+                Ended::Crashed(cause) => format!("!{}: {cause}", outcome.name),
                 Ended::Skipped(reason) => format!("?{}: {reason}", outcome.name),
             })
             .collect()
@@ -352,6 +367,27 @@ pub(crate) mod tests {
         let mut all = Results::default();
         all.add("here", "all", 0, read("KTAP version 1\n1..9\nok 1 a.b\n"));
         assert_eq!((all.passed, all.failed, all.failures.len()), (1, 8, 1));
+        assert_eq!(all.failures[0].what, "here: 8 tests did not run");
+    }
+
+    fn a_crash_is_of_the_test_that_ran() {
+        let names = ["a.b", "a.c", "a.d", "a.e"];
+        let mut outcomes = read("KTAP version 1\n1..4\nok 1 a.b\n");
+        assert!(crash(&mut outcomes, &names, "panic"));
+        let mut all = Results::default();
+        all.add("here", "all", 0, outcomes);
+        assert_eq!((all.passed, all.failed, all.failures.len()), (1, 3, 1));
+        let Failure { how, what, message } = &all.failures[0];
+        assert_eq!(*how, "CRASHED");
+        assert_eq!(what, "here: a.c; 2 tests did not run");
+        assert_eq!(message, "panic");
+        // Not where all have ended, or none has begun.
+        assert!(!crash(
+            &mut read("KTAP version 1\n1..1\nok 1 a.b\n"),
+            &names[..1],
+            "panic"
+        ));
+        assert!(!crash(&mut read(""), &names, "panic"));
     }
 
     fn chooses() {
