@@ -3,7 +3,10 @@
 //! A running guest: QEMU, what comes out of it, and how it ends.
 
 use anyhow::{Context, Result, bail};
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::signal::{SigSet, Signal},
+};
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read, Write},
@@ -118,6 +121,8 @@ pub(crate) struct Guest {
     events: Receiver<Event>,
     /// Threads that pass on what the command prints.
     output: Vec<JoinHandle<()>>,
+    /// Where what the command reads goes, if it reads something. QEMU would drop what is on its way when this is closed.
+    input: Option<UnixStream>,
 }
 
 impl Guest {
@@ -175,10 +180,13 @@ impl Guest {
             Ok(ours)
         };
         let status = port("status")?;
+        let mut input = None;
         if machine.interactive {
+            tell_size(port("size")?);
             qemu.args(["-chardev", "stdio,id=terminal,signal=off"]);
             qemu.args(["-device", "virtconsole,chardev=terminal"]);
         } else {
+            input = Some(port("stdin")?);
             output.push(pass_on(port("stdout")?, io::stdout()));
             output.push(pass_on(port("stderr")?, io::stderr()));
             qemu.stdin(Stdio::null()).stdout(Stdio::null());
@@ -197,17 +205,20 @@ impl Guest {
             qemu,
             events,
             output,
+            input,
         })
     }
 
     /// Waits for the guest's end: at most `coming_up` until its init runs, and `limit` after that. When it does, `is_well`
-    /// says whether it came up as it should, or why not.
+    /// says whether it came up as it should, or why not; then it gets `read`, which the command reads.
     pub(crate) fn wait(
         mut self,
         coming_up: Duration,
         limit: Option<Duration>,
         is_well: impl Fn() -> Result<(), String>,
+        read: impl Read + Send + 'static,
     ) -> Result<End> {
+        let mut read = Some(read);
         let mut deadline = Some(Instant::now() + coming_up);
         let mut up = false;
         let mut said = String::new();
@@ -227,6 +238,9 @@ impl Guest {
                         break End::NeverUp(why);
                     }
                     up = true;
+                    if let (Some(input), Some(read)) = (&self.input, read.take()) {
+                        feed(input.try_clone()?, read);
+                    }
                     deadline = limit.map(|limit| Instant::now() + limit);
                 }
                 Ok(Event::Status(line)) => {
@@ -303,6 +317,48 @@ fn pass_on(mut from: UnixStream, mut to: impl Write + Send + 'static) -> JoinHan
     })
 }
 
+/// Passes on all that comes to a port, in pieces with their lengths in front; the last one is empty.
+fn feed(mut to: UnixStream, mut from: impl Read + Send + 'static) {
+    thread::spawn(move || -> io::Result<()> {
+        let mut buffer = [0; 1 << 12];
+        loop {
+            // What can't be read has ended.
+            let count = from.read(&mut buffer).unwrap_or(0);
+            to.write_all(&(count as u32).to_le_bytes())?;
+            to.write_all(&buffer[..count])?;
+            if count == 0 {
+                return Ok(());
+            }
+        }
+    });
+}
+
+/// Says over a port how large the terminal is, now and whenever that changes. The signal has to be blocked.
+fn tell_size(mut to: UnixStream) {
+    let changed = SigSet::from(Signal::SIGWINCH);
+    thread::spawn(move || -> io::Result<()> {
+        loop {
+            writeln!(to, "{}", size())?;
+            changed.wait()?;
+        }
+    });
+}
+
+/// The rows and the columns of the terminal.
+fn size() -> String {
+    let size = Command::new("stty")
+        .arg("size")
+        // The terminal, which output() would not pass on.
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::null())
+        .output();
+    let size = size.map(|output| output.stdout).unwrap_or_default();
+    match String::from_utf8_lossy(&size).trim_end() {
+        "" | "0 0" => "24 80".to_owned(),
+        size => size.to_owned(),
+    }
+}
+
 /// Sends each line as an event, and `closed` at the end.
 fn listen(
     from: impl Read + Send + 'static,
@@ -352,7 +408,7 @@ pub(crate) fn kvm_works(machine: &Machine, image: &Path) -> Result<bool> {
         ..machine.clone()
     };
     let limit = Duration::from_secs(20);
-    let end = Guest::start(&probe)?.wait(limit, Some(Duration::ZERO), || Ok(()))?;
+    let end = Guest::start(&probe)?.wait(limit, Some(Duration::ZERO), || Ok(()), io::empty())?;
     let works = !matches!(end, End::NeverUp(_));
     let answer = if works { "works" } else { "does not work" };
     eprintln!("qemu/boot: KVM {answer}");

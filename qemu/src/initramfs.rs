@@ -12,7 +12,7 @@ use std::{
     io::{self, BufWriter, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 /// A cpio archive in the format that the kernel unpacks (Documentation/driver-api/early-userspace/
@@ -136,12 +136,13 @@ pub(crate) fn write(
     for (there, here) in files {
         archive.copy(here, Path::new(there))?;
     }
+    let terminal = std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
     let command: String = command.iter().flat_map(|word| [word, "\0"]).collect();
     for (name, content) in [
         ("command", command.as_str()),
         ("environment", environment),
         ("nonce", nonce),
-        ("terminal", &terminal()),
+        ("terminal", &terminal),
     ] {
         let mode = Archive::REGULAR | 0o600;
         archive.add(Path::new(name), mode, content.as_bytes())?;
@@ -185,22 +186,6 @@ fn programs(root: &Path, architecture: &Architecture) -> Result<PathBuf> {
     archive.finish()?;
     part.persist(&made)?;
     Ok(made)
-}
-
-/// The kind of terminal this is, its rows and its columns.
-fn terminal() -> String {
-    let kind = std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
-    let size = Command::new("stty")
-        .arg("size")
-        // The terminal, which output() would not pass on.
-        .stdin(Stdio::inherit())
-        .stderr(Stdio::null())
-        .output();
-    let size = size.map(|output| output.stdout).unwrap_or_default();
-    match String::from_utf8_lossy(&size).trim_end() {
-        "" | "0 0" => format!("{kind} 24 80"),
-        size => format!("{kind} {size}"),
-    }
 }
 
 /// The programs below `root`, and the libraries that they need.

@@ -18,6 +18,7 @@ use boot::Kernel;
 use clap::Parser;
 use guest::{Architecture, End, Guest, Machine};
 use initramfs::{HOME, Root};
+use nix::sys::signal::{SigSet, Signal};
 use std::{
     collections::BTreeMap,
     fs,
@@ -71,6 +72,10 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // For the thread that waits for it; threads inherit that.
+    SigSet::from(Signal::SIGWINCH)
+        .thread_block()
+        .expect("a signal can be blocked");
     match run(&options) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -141,7 +146,14 @@ fn run(options: &Options) -> Result<u8> {
         Some(complaint) => Err(format!("its kernel complained before init: {complaint}")),
         None => Ok(()),
     };
-    let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent)?;
+    // What is piped, that is: what is typed is not waited for.
+    let input = || -> Box<dyn Read + Send> {
+        match io::stdin().is_terminal() {
+            true => Box::new(io::empty()),
+            false => Box::new(io::stdin()),
+        }
+    };
+    let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent, input())?;
     if let End::NeverUp(why) = &end {
         // In some hundreds of boots one goes wrong before init, in the kernel's own text patching, where QEMU emulates two
         // CPUs. No module is there yet. After init nothing is tried again, and what happens a second time counts. Nor is what
@@ -149,14 +161,14 @@ fn run(options: &Options) -> Result<u8> {
         let began = fs::metadata(&machine.console).is_ok_and(|log| log.len() > 0);
         if began || !why.starts_with(guest::ENDED) {
             eprintln!("qemu/boot: the guest did not come up ({why}); trying once more");
-            end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()))?;
+            end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()), input())?;
         }
     }
 
     let log = fs::read(&machine.console).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let modules: Vec<_> = files.into_values().collect();
-    let status = verdict(&end, &log, &nonce, &modules);
+    let status = verdict(&end, &log, &nonce, &modules, machine.interactive);
     if let Err(failure) = &status {
         let kept = Path::new("build").join("console.log");
         fs::write(&kept, log.as_bytes()).with_context(|| kept.display().to_string())?;
@@ -204,7 +216,13 @@ fn stack(log: &str, mut complaints: Vec<String>, modules: &[PathBuf]) -> Vec<Str
 
 /// The command's status, if the guest and its kernel are in order. `modules` are files that may say where in a module something
 /// was.
-fn verdict(end: &End, log: &str, nonce: &str, modules: &[PathBuf]) -> Result<u8, Failure> {
+fn verdict(
+    end: &End,
+    log: &str,
+    nonce: &str,
+    modules: &[PathBuf],
+    interactive: bool,
+) -> Result<u8, Failure> {
     let fail = |status, message: &str, lines| {
         Err(Failure {
             status,
@@ -252,6 +270,8 @@ fn verdict(end: &End, log: &str, nonce: &str, modules: &[PathBuf]) -> Result<u8,
             &format!("out of time after {} s", limit.as_secs()),
             Vec::new(),
         ),
+        // By `poweroff -f`, say.
+        (End::NoVerdict(_), _) if interactive && log.contains("] reboot: ") => Ok(0),
         (End::NoVerdict(why), _) => fail(
             126,
             &format!("the guest ended without a verdict: {why}"),

@@ -5,15 +5,19 @@
 use crate::kernel::{Said, kernel, run, work};
 use ktap::{Need, figure, note};
 use nix::{
+    pty::{Winsize, openpty},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
+    io::{BufRead, BufReader, Read, Write},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 ktap::tests!(boot, Boot:
@@ -22,6 +26,8 @@ ktap::tests!(boot, Boot:
     complaint_counts_whatever_the_command_says,
     out_of_time,
     power_off_without_a_verdict,
+    what_is_piped_reaches_the_command,
+    shell_on_a_terminal,
     says_what_a_kernel_died_of,
     says_by_which_signal_the_command_was_ended,
     each_failure_is_told_from_the_others,
@@ -98,6 +104,144 @@ fn power_off_without_a_verdict() {
         "",
         "without a verdict",
     );
+}
+
+fn what_is_piped_reaches_the_command() {
+    let text: String = (0..50_000).map(|number| format!("{number}\n")).collect();
+    let file = work("piped").join("text");
+    fs::write(&file, &text).unwrap();
+    let piped = || fs::File::open(&file).unwrap();
+    let said = run(boot_command().args(["--", "cat"]).stdin(piped()));
+    assert_ends(&said, 0, &text, "");
+    // It does not have to end.
+    let (endless, open) = nix::unistd::pipe().unwrap();
+    fs::File::from(open.try_clone().unwrap())
+        .write_all(b"first\n")
+        .unwrap();
+    let said = run(boot_command()
+        .args(["--", "head", "-n", "1"])
+        .stdin(endless));
+    assert_ends(&said, 0, "first\n", "");
+}
+
+/// A program on a terminal, of 50 rows and 132 columns.
+struct Terminal {
+    program: Child,
+    /// What a person holds.
+    ours: fs::File,
+    theirs: OwnedFd,
+    shown: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    fn start(command: &Command) -> Self {
+        let size = Winsize {
+            ws_row: 50,
+            ws_col: 132,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = openpty(&size, None).unwrap();
+        let mut program = Command::new("setsid");
+        program
+            .args(["--ctty", "--wait"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        let end = || pty.slave.try_clone().unwrap();
+        let program = program
+            .env("TERM", "xterm")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .unwrap();
+        let ours = fs::File::from(pty.master);
+        let shown = Arc::<Mutex<String>>::default();
+        let (mut from, to) = (ours.try_clone().unwrap(), Arc::clone(&shown));
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                *to.lock().unwrap() += &String::from_utf8_lossy(&buffer[..count]);
+            }
+        });
+        Self {
+            program,
+            ours,
+            theirs: pty.slave,
+            shown,
+        }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.ours.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until what was shown since the last time has some words, and returns it.
+    #[track_caller]
+    fn shows(&self, words: &str) -> String {
+        for _ in 0..600 {
+            let mut shown = self.shown.lock().unwrap();
+            if let Some(at) = shown.find(words) {
+                let rest = shown.split_off(at + words.len());
+                return std::mem::replace(&mut shown, rest);
+            }
+            drop(shown);
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("no {words:?} in {:?}", self.shown.lock().unwrap());
+    }
+
+    fn resize(&self, rows: &str, columns: &str) {
+        let mut stty = Command::new("stty");
+        stty.args(["rows", rows, "columns", columns]);
+        let status = stty
+            .stdin(self.theirs.try_clone().unwrap())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}
+
+fn shell_on_a_terminal() {
+    let kernel = kernel(Need::Kernel);
+    let mut boot = kernel.boot();
+    let profile = fs::canonicalize("tests/guest/profile").unwrap();
+    boot.arg(format!("--file={}:/etc/profile", profile.display()));
+    let mut shell = Terminal::start(&boot);
+    let banner = shell.shows("guest:~# ");
+    let banner: Vec<&str> = banner.lines().collect();
+    assert!(
+        banner.len() <= 4 && banner.iter().all(|line| line.len() < 80),
+        "{banner:?}"
+    );
+    assert!(banner[0].contains(&kernel.is.release), "{banner:?}");
+    // Several lines at once, as they are pasted.
+    shell.types("cd /proc; stty size\nlsmod | grep -o ^fortune\n");
+    shell.shows("50 132\r");
+    shell.shows("fortune\r");
+    shell.shows("guest:/proc# ");
+    // It comes to the guest some time.
+    shell.resize("20", "70");
+    shell.types("until stty size | grep 20.70; do sleep 0.1; done\n");
+    shell.shows("20 70\r");
+    shell.types("sleep 1000\n");
+    shell.shows("sleep 1000\r");
+    shell.types("\x03");
+    shell.shows("guest:/proc# ");
+    shell.types("exit 3\n");
+    assert_eq!(shell.program.wait().unwrap().code(), Some(3));
+
+    for end in ["poweroff", "reboot -f"] {
+        let mut shell = Terminal::start(&boot);
+        shell.shows("guest:~# ");
+        shell.types(&format!("{end}\n"));
+        assert_eq!(
+            shell.program.wait().unwrap().code(),
+            Some(0),
+            "{end}: {:?}",
+            shell.shown
+        );
+    }
 }
 
 fn says_what_a_kernel_died_of() {

@@ -7,6 +7,9 @@
 //! - `status`: `up`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
 //!   port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
 //! - `stdout`, `stderr`: what the command prints.
+//! - `stdin`: what it reads, in pieces with their lengths in front, the last of which is empty. That the host has closed a port
+//!   can't be told from that it has not opened it yet.
+//! - `size`: rows and columns of the host's terminal, a line whenever they change, if a shell runs on it.
 //!
 //! The last line of the kernel log is `guest: end NONCE`: with it the host knows that its log is whole.
 
@@ -17,15 +20,15 @@ use nix::{
     mount::{MsFlags, mount},
     sys::{
         reboot::{RebootMode, reboot},
-        signal::{Signal, kill},
-        wait::{WaitStatus, wait},
+        signal::{SigSet, Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{Pid, pipe2, setsid},
 };
 use std::{
     convert::Infallible,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::{fs::symlink, process::CommandExt},
@@ -44,11 +47,21 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/busybox";
 /// Where what other programs don't have is linked to busybox, such as mount and dmesg.
 const APPLETS: &str = "/usr/libexec/busybox";
 
+/// By what programs ask for the end: halt, poweroff, reboot.
+const ENDS: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM];
+
+/// What is waited for: that a process has ended, or that the end is asked for.
+fn awaited() -> SigSet {
+    ENDS.into_iter().chain([Signal::SIGCHLD]).collect()
+}
+
 fn main() {
     if process::id() != 1 {
         eprintln!("init: this is the first process of a guest, and nothing else");
         process::exit(2);
     }
+    // Threads inherit that, or one of them would take them. Commands don't.
+    awaited().thread_block().expect("signals can be blocked");
     if let Err(error) = system().and_then(|()| session()) {
         // The host sees this in the kernel log, and that there is no verdict.
         log(&format!("init failed: {error:#}"));
@@ -130,6 +143,7 @@ fn port(name: &str) -> Result<File> {
             if says.trim_end() == name {
                 let device = Path::new("/dev").join(port.file_name());
                 return OpenOptions::new()
+                    .read(true)
                     .write(true)
                     .open(&device)
                     .with_context(|| device.display().to_string());
@@ -194,10 +208,10 @@ fn run_command(words: &[&str]) -> Result<u8> {
     command
         .args(["-c", r#"exec "$@""#, "sh"])
         .args(words)
-        .stdin(Stdio::null())
+        .stdin(input()?)
         .stdout(stdout)
         .stderr(stderr.try_clone()?);
-    let (code, signal) = finish(command)?;
+    let (code, signal) = finish(command, &[])?;
     let mut stderr = File::from(stderr);
     if let Some(signal) = signal {
         writeln!(stderr, "qemu/boot: {} was ended by {signal}", words[0])?;
@@ -208,6 +222,42 @@ fn run_command(words: &[&str]) -> Result<u8> {
         copier.join().expect("copying does not panic")?;
     }
     Ok(code)
+}
+
+/// What the host writes to a port. It has always more to say.
+struct FromHost(File);
+
+impl Read for FromHost {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer)? {
+                // The host has not opened it yet.
+                0 => thread::sleep(Duration::from_millis(10)),
+                count => return Ok(count),
+            }
+        }
+    }
+}
+
+/// A pipe with what the host says that the command reads.
+fn input() -> Result<OwnedFd> {
+    let mut port = FromHost(port("stdin")?);
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut writer = File::from(writer);
+    thread::spawn(move || -> io::Result<()> {
+        loop {
+            let mut length = [0; 4];
+            port.read_exact(&mut length)?;
+            let mut piece = vec![0; u32::from_le_bytes(length) as usize];
+            port.read_exact(&mut piece)?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            // Until nobody reads any more.
+            writer.write_all(&piece)?;
+        }
+    });
+    Ok(reader)
 }
 
 /// Copies what comes out of a pipe to a port, until nobody can write to the pipe any more.
@@ -241,27 +291,39 @@ fn first() -> io::Result<()> {
     Ok(())
 }
 
+/// What a shell reads first.
+const SHELL: &str = "/run/shell";
+
+/// By then it has said what program and of which version it is, for which it has no switch. /etc/profile is the host's chance
+/// to prepare something.
+const BEGINNING: &str = "exec >&2\nunset ENV\n[ ! -e /etc/profile ] || . /etc/profile\n";
+
 fn run_shell() -> Result<u8> {
-    let terminal = fs::read_to_string("/terminal")?;
-    let [kind, rows, columns] = terminal.split(' ').collect::<Vec<_>>()[..] else {
-        bail!("/terminal says {terminal:?}");
-    };
     let console = OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/hvc0")?;
-    Command::new("stty")
-        .env("PATH", PATH)
-        .args(["rows", rows, "columns", columns])
-        .stdin(console.try_clone()?)
-        .status()?;
+    let mut sizes = BufReader::new(FromHost(port("size")?)).lines();
+    let terminal = console.try_clone()?;
+    let mut resize = move || {
+        let size = sizes.next().context("the host says no more")??;
+        set_size(&terminal, &size)
+    };
+    resize()?;
+    thread::spawn(move || while resize().is_ok() {});
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let release = release.trim_end();
+    let banner = format!("This is Linux {release} in QEMU; exit or poweroff ends it.");
+    writeln!(&console, "{banner}")?;
+    fs::write(SHELL, BEGINNING)?;
     let mut command = Command::new("busybox");
     command
-        .env("TERM", kind)
-        // A login shell: /etc/profile is the host's chance to prepare something.
-        .args(["sh", "-l", "-i"])
+        .env("TERM", fs::read_to_string("/terminal")?)
+        .env("PS1", "guest:\\w# ")
+        .env("ENV", SHELL)
+        .args(["sh", "-i"])
         .stdin(console.try_clone()?)
-        .stdout(console.try_clone()?)
+        .stdout(Stdio::null())
         .stderr(console);
     // SAFETY: Both are system calls only, which may be done between fork and exec.
     unsafe {
@@ -272,30 +334,53 @@ fn run_shell() -> Result<u8> {
             Ok(())
         });
     }
-    Ok(finish(command)?.0)
+    Ok(finish(command, &ENDS)?.0)
 }
 
-/// Runs `command` to its end, reaps whatever else ends meanwhile, and kills what is left. Returns its status, and the signal
-/// that has ended it, if one has.
-fn finish(mut command: Command) -> Result<(u8, Option<Signal>)> {
+/// Tells a terminal how large it is: `rows columns`.
+fn set_size(terminal: &File, size: &str) -> Result<()> {
+    let (rows, columns) = size.split_once(' ').context("rows and columns")?;
+    let size = libc::winsize {
+        ws_row: rows.parse()?,
+        ws_col: columns.parse()?,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: The pointer is valid for the call, which does not keep it.
+    let done = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    Errno::result(done)?;
+    Ok(())
+}
+
+/// Runs `command` to its end, or until one of `ends` comes, reaps whatever else ends meanwhile, and kills what is left. Returns
+/// its status, and the signal that has ended it, if one has.
+fn finish(mut command: Command, ends: &[Signal]) -> Result<(u8, Option<Signal>)> {
     // `NAME=value`, or nothing.
     let environment = fs::read_to_string("/environment")?;
     command.envs(environment.split_once('='));
     command
         .current_dir(HOME)
         .env("PATH", PATH)
-        .env("HOME", HOME)
-        .env("PS1", "# ");
+        .env("HOME", HOME);
     let child = Pid::from_raw(i32::try_from(command.spawn()?.id())?);
     // The pipes' writing ends go with it, or the copiers would wait for ever.
     drop(command);
-    let end = loop {
-        match wait()? {
-            WaitStatus::Exited(pid, code) if pid == child => break (u8::try_from(code)?, None),
-            WaitStatus::Signaled(pid, signal, _) if pid == child => {
-                break (128 + signal as u8, Some(signal));
-            }
-            _ => {}
+    let end = 'end: loop {
+        let signal = awaited().wait()?;
+        if ends.contains(&signal) {
+            break (0, None);
+        }
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) if pid == child => {
+                    break 'end (u8::try_from(code)?, None);
+                }
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                    break 'end (128 + signal as u8, Some(signal));
+                }
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
+                other => other?,
+            };
         }
     };
     match kill(Pid::from_raw(-1), Signal::SIGKILL) {
