@@ -13,7 +13,11 @@ use std::{
     os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -79,6 +83,8 @@ pub(crate) struct Machine {
     pub(crate) initramfs: PathBuf,
     /// Where the kernel log goes.
     pub(crate) console: PathBuf,
+    /// It is shown too.
+    pub(crate) watched: bool,
     pub(crate) smp: u32,
     pub(crate) memory: u32,
     pub(crate) append: String,
@@ -123,6 +129,27 @@ pub(crate) struct Guest {
     output: Vec<JoinHandle<()>>,
     /// Where what the command reads goes, if it reads something. QEMU would drop what is on its way when this is closed.
     input: Option<UnixStream>,
+    /// QEMU has ended.
+    ended: Arc<AtomicBool>,
+}
+
+/// QEMU, which is not started yet, with sockets whose other ends it inherits.
+struct Sockets {
+    qemu: Command,
+    theirs: Vec<UnixStream>,
+}
+
+impl Sockets {
+    /// One that the guest has as a virtio port of that name.
+    fn port(&mut self, name: &str) -> Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        let chardev = format!("socket,id={name},fd={}", theirs.as_raw_fd());
+        let device = format!("virtserialport,chardev={name},name={name}");
+        self.qemu.args(["-chardev", &chardev, "-device", &device]);
+        self.theirs.push(theirs);
+        Ok(ours)
+    }
 }
 
 impl Guest {
@@ -159,45 +186,44 @@ impl Guest {
             architecture.console, architecture.known, machine.append
         );
         qemu.args(["-append", &append]);
-        qemu.arg("-chardev").arg(format!(
-            "file,id=console,path={}",
-            machine.console.display()
-        ));
+        let console = machine.console.display();
+        qemu.args(["-chardev", &format!("file,id=console,path={console}")]);
         qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci"]);
 
         let (sender, events) = mpsc::channel();
         let mut output = Vec::new();
-        let mut ends = Vec::new();
-        let mut port = |name: &str| -> Result<UnixStream> {
-            let (ours, theirs) = UnixStream::pair()?;
-            // QEMU has to inherit it.
-            fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
-            qemu.arg("-chardev")
-                .arg(format!("socket,id={name},fd={}", theirs.as_raw_fd()));
-            qemu.arg("-device")
-                .arg(format!("virtserialport,chardev={name},name={name}"));
-            ends.push(theirs);
-            Ok(ours)
+        let mut sockets = Sockets {
+            qemu,
+            theirs: Vec::new(),
         };
-        let status = port("status")?;
+        let ended = Arc::<AtomicBool>::default();
+        if machine.watched {
+            output.push(follow(&machine.console, Arc::clone(&ended))?);
+        }
+        let status = sockets.port("status")?;
         let mut input = None;
         if machine.interactive {
-            tell_size(port("size")?);
-            qemu.args(["-chardev", "stdio,id=terminal,signal=off"]);
-            qemu.args(["-device", "virtconsole,chardev=terminal"]);
+            tell_size(sockets.port("size")?);
+            sockets
+                .qemu
+                .args(["-chardev", "stdio,id=terminal,signal=off"]);
+            sockets
+                .qemu
+                .args(["-device", "virtconsole,chardev=terminal"]);
         } else {
-            input = Some(port("stdin")?);
-            output.push(pass_on(port("stdout")?, io::stdout()));
-            output.push(pass_on(port("stderr")?, io::stderr()));
-            qemu.stdin(Stdio::null()).stdout(Stdio::null());
+            input = Some(sockets.port("stdin")?);
+            output.push(pass_on(sockets.port("stdout")?, io::stdout()));
+            output.push(pass_on(sockets.port("stderr")?, io::stderr()));
+            sockets.qemu.stdin(Stdio::null()).stdout(Stdio::null());
         }
 
-        let mut qemu = qemu
+        let mut qemu = sockets
+            .qemu
             .stderr(Stdio::piped())
             .spawn()
             .context(architecture.qemu)?;
         // Only QEMU has these ends now, so that they are closed when it ends.
-        drop(ends);
+        drop(sockets);
         let said = qemu.stderr.take().context("QEMU's stderr")?;
         listen(status, sender.clone(), Event::Status, Some(Event::Closed));
         listen(said, sender, Event::Qemu, None);
@@ -206,6 +232,7 @@ impl Guest {
             events,
             output,
             input,
+            ended,
         })
     }
 
@@ -276,6 +303,7 @@ impl Guest {
             }
         };
         self.stop()?;
+        self.ended.store(true, Ordering::Relaxed);
         for thread in self.output.drain(..) {
             if thread.join().is_err() {
                 bail!("passing on the output failed");
@@ -315,6 +343,22 @@ fn pass_on(mut from: UnixStream, mut to: impl Write + Send + 'static) -> JoinHan
             let _ = to.write_all(&buffer[..count]).and_then(|()| to.flush());
         }
     })
+}
+
+/// Shows what is written to a file, until nobody writes any more. QEMU could write it to two places, but then it writes some of
+/// it twice.
+fn follow(path: &Path, ended: Arc<AtomicBool>) -> Result<JoinHandle<()>> {
+    let mut file = fs::File::open(path)?;
+    Ok(thread::spawn(move || {
+        loop {
+            let last = ended.load(Ordering::Relaxed);
+            let _ = io::copy(&mut file, &mut io::stderr());
+            if last {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }))
 }
 
 /// Passes on all that comes to a port, in pieces with their lengths in front; the last one is empty.
@@ -404,7 +448,8 @@ pub(crate) fn kvm_works(machine: &Machine, image: &Path) -> Result<bool> {
         interactive: false,
         // By the BIOS: where KVM does not work, that is said at once.
         kernel: image.to_owned(),
-        console: machine.console.with_extension("probe"),
+        console: machine.initramfs.with_file_name("probe"),
+        watched: false,
         ..machine.clone()
     };
     let limit = Duration::from_secs(20);

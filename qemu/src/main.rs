@@ -10,6 +10,7 @@
 
 mod guest;
 mod initramfs;
+mod logs;
 mod scan;
 mod symbols;
 
@@ -52,6 +53,9 @@ struct Options {
 
     #[arg(long)]
     bios: bool,
+
+    #[arg(long)]
+    console: bool,
 
     /// A path on the host; in the guest it is in the directory where the command starts, or what follows a colon
     #[arg(long)]
@@ -116,6 +120,7 @@ fn run(options: &Options) -> Result<u8> {
         &nonce,
     )?;
 
+    let log = logs::begin(Path::new("build"))?;
     let mut machine = Machine {
         architecture,
         kernel: match kernel.elf {
@@ -123,7 +128,8 @@ fn run(options: &Options) -> Result<u8> {
             _ => kernel.image.clone(),
         },
         initramfs,
-        console: work.path().join("console"),
+        console: log.path.clone(),
+        watched: options.console,
         smp: options.smp,
         // KASAN takes an eighth of it, and keeps for a while what is freed.
         memory: options
@@ -165,20 +171,21 @@ fn run(options: &Options) -> Result<u8> {
         }
     }
 
-    let log = fs::read(&machine.console).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
+    let text = fs::read(&log.path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let modules: Vec<_> = files.into_values().collect();
-    let status = verdict(&end, &log, &nonce, &modules, machine.interactive);
+    let status = verdict(&end, &text, &nonce, &modules, machine.interactive);
     if let Err(failure) = &status {
-        let kept = Path::new("build").join("console.log");
-        fs::write(&kept, log.as_bytes()).with_context(|| kept.display().to_string())?;
         eprintln!("qemu/boot: {}", failure.message);
         for line in &failure.lines {
             eprintln!("| {line}");
         }
-        eprintln!("qemu/boot: the kernel log is in {}", kept.display());
     }
-    Ok(status.unwrap_or_else(|failure| failure.status))
+    let status = status.unwrap_or_else(|failure| failure.status);
+    if status != 0 && !machine.interactive {
+        eprintln!("qemu/boot: the kernel log is in {}", log.path.display());
+    }
+    Ok(status)
 }
 
 /// What the kernel has complained about so far.

@@ -2,6 +2,9 @@
 
 //! What qemu/boot promises of its exit status, its output and its options, each by starting a guest.
 
+#[path = "../../qemu/src/logs.rs"]
+mod logs;
+
 use crate::kernel::{Said, kernel, run, work};
 use ktap::{Need, figure, note};
 use nix::{
@@ -17,7 +20,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 ktap::tests!(boot, Boot:
@@ -28,6 +31,8 @@ ktap::tests!(boot, Boot:
     power_off_without_a_verdict,
     what_is_piped_reaches_the_command,
     shell_on_a_terminal,
+    shows_and_keeps_the_kernel_log,
+    keeps_the_last_logs,
     says_what_a_kernel_died_of,
     says_by_which_signal_the_command_was_ended,
     each_failure_is_told_from_the_others,
@@ -244,6 +249,58 @@ fn shell_on_a_terminal() {
     }
 }
 
+fn shows_and_keeps_the_kernel_log() {
+    let commands = "insmod hello.ko; false";
+    let module = "tests/harness/modules/hello";
+    let said = qemu_boot(&["--console", "--build", module, "--", "sh", "-c", commands]);
+    assert_ends(&said, 1, "", "] Hello, world");
+    let log = said
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("qemu/boot: the kernel log is in "));
+    let log = fs::read_to_string(log.unwrap()).unwrap();
+    assert!(
+        log.lines().any(|line| line.ends_with("] Hello, world")),
+        "{log}"
+    );
+}
+
+fn keeps_the_last_logs() {
+    let build = work("logs");
+    let path = |number| build.join(format!("log/{number}.log"));
+    let begins = |number| {
+        let log = logs::begin(&build).unwrap();
+        assert_eq!(log.path, path(number));
+        log
+    };
+    let running = begins(1);
+    for number in 2..=15 {
+        drop(begins(number));
+    }
+    // All of the last hour are there.
+    assert!((1..=15).all(|number| path(number).exists()));
+    for number in 1..=14 {
+        let file = fs::File::open(path(number)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(7200))
+            .unwrap();
+    }
+    fs::write(path(15), "the last").unwrap();
+    assert_eq!(
+        fs::read_to_string(build.join("console.log")).unwrap(),
+        "the last"
+    );
+    drop(begins(16));
+    // Ten, and that of the guest that still runs.
+    let left = (1..=16).filter(|number| path(*number).exists());
+    assert_eq!(
+        left.collect::<Vec<_>>(),
+        [vec![1], (7..=16).collect()].concat()
+    );
+    drop(running);
+    drop(begins(17));
+    assert!(!path(1).exists() && !path(7).exists() && path(8).exists());
+}
+
 fn says_what_a_kernel_died_of() {
     let said = boot(&["--", "sh", "-c", "echo c > /proc/sysrq-trigger"]);
     assert_eq!(said.status, Some(125), "{}", said.stderr);
@@ -343,7 +400,7 @@ const FAILURES: &[Failure] = &[
     },
     Failure {
         what: "console that is cut",
-        qemu: "$QEMU \"$@\"; truncate --size=-200 $TMPDIR/.tmp*/console",
+        qemu: "$QEMU \"$@\"; truncate --size=-200 build/log/*.log",
         arguments: &["--", "echo", "up"],
         killed: false,
         status: 125,

@@ -16,6 +16,9 @@ use std::{
 /// How long ten rounds may take in a guest, in seconds.
 const LIMIT: &str = "300";
 
+/// How qemu/boot says where the kernel log is.
+const LOG: &str = "qemu/boot: the kernel log is in ";
+
 /// How many lines of a kernel's first report are shown.
 const REPORT: usize = 25;
 
@@ -117,9 +120,9 @@ impl Trial {
             Some(0) => trial.clean = Cell::Yes,
             Some(125) => {
                 trial.clean = Cell::No;
-                let log = top.join(format!("build/try-{kernel}.log"));
-                fs::rename(top.join("build/console.log"), &log)
-                    .with_context(|| log.display().to_string())?;
+                let said = String::from_utf8_lossy(&ran.stderr);
+                let log = said.lines().find_map(|line| line.strip_prefix(LOG));
+                let log = top.join(log.context("qemu/boot names no log")?);
                 // The log has the stack too.
                 let mut complaints = quoted(&ran);
                 complaints.retain(|line| !line.starts_with(' '));
