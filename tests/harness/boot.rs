@@ -5,21 +5,21 @@
 #[path = "../../qemu/src/logs.rs"]
 mod logs;
 
-use crate::kernel::{Said, kernel, run, work};
+use crate::{
+    kernel::{Said, kernel, run, work},
+    terminal::Terminal,
+};
 use ktap::{Need, figure, note};
 use nix::{
-    pty::{Winsize, openpty},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
     time::{Duration, SystemTime},
 };
 
@@ -129,90 +129,12 @@ fn what_is_piped_reaches_the_command() {
     assert_ends(&said, 0, "first\n", "");
 }
 
-/// A program on a terminal, of 50 rows and 132 columns.
-struct Terminal {
-    program: Child,
-    /// What a person holds.
-    ours: fs::File,
-    theirs: OwnedFd,
-    shown: Arc<Mutex<String>>,
-}
-
-impl Terminal {
-    fn start(command: &Command) -> Self {
-        let size = Winsize {
-            ws_row: 50,
-            ws_col: 132,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(&size, None).unwrap();
-        let mut program = Command::new("setsid");
-        program
-            .args(["--ctty", "--wait"])
-            .arg(command.get_program())
-            .args(command.get_args());
-        let end = || pty.slave.try_clone().unwrap();
-        let program = program
-            .env("TERM", "xterm")
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .unwrap();
-        let ours = fs::File::from(pty.master);
-        let shown = Arc::<Mutex<String>>::default();
-        let (mut from, to) = (ours.try_clone().unwrap(), Arc::clone(&shown));
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = from.read(&mut buffer) {
-                *to.lock().unwrap() += &String::from_utf8_lossy(&buffer[..count]);
-            }
-        });
-        Self {
-            program,
-            ours,
-            theirs: pty.slave,
-            shown,
-        }
-    }
-
-    fn types(&mut self, text: &str) {
-        self.ours.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits until what was shown since the last time has some words, and returns it.
-    #[track_caller]
-    fn shows(&self, words: &str) -> String {
-        for _ in 0..600 {
-            let mut shown = self.shown.lock().unwrap();
-            if let Some(at) = shown.find(words) {
-                let rest = shown.split_off(at + words.len());
-                return std::mem::replace(&mut shown, rest);
-            }
-            drop(shown);
-            thread::sleep(Duration::from_millis(100));
-        }
-        panic!("no {words:?} in {:?}", self.shown.lock().unwrap());
-    }
-
-    fn resize(&self, rows: &str, columns: &str) {
-        let mut stty = Command::new("stty");
-        stty.args(["rows", rows, "columns", columns]);
-        let status = stty
-            .stdin(self.theirs.try_clone().unwrap())
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-}
-
 fn shell_on_a_terminal() {
     let kernel = kernel(Need::Kernel);
     let mut boot = kernel.boot();
     let profile = fs::canonicalize("tests/guest/profile").unwrap();
     boot.arg(format!("--file={}:/etc/profile", profile.display()));
-    let mut shell = Terminal::start(&boot);
+    let mut shell = Terminal::start(&boot, 132);
     let banner = shell.shows("guest:~# ");
     let banner: Vec<&str> = banner.lines().collect();
     assert!(
@@ -234,18 +156,14 @@ fn shell_on_a_terminal() {
     shell.types("\x03");
     shell.shows("guest:/proc# ");
     shell.types("exit 3\n");
-    assert_eq!(shell.program.wait().unwrap().code(), Some(3));
+    assert_eq!(shell.end().0, Some(3));
 
     for end in ["poweroff", "reboot -f"] {
-        let mut shell = Terminal::start(&boot);
+        let mut shell = Terminal::start(&boot, 132);
         shell.shows("guest:~# ");
         shell.types(&format!("{end}\n"));
-        assert_eq!(
-            shell.program.wait().unwrap().code(),
-            Some(0),
-            "{end}: {:?}",
-            shell.shown
-        );
+        let (status, shown) = shell.end();
+        assert_eq!(status, Some(0), "{end}: {shown}");
     }
 }
 

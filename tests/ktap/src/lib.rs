@@ -15,7 +15,7 @@
 mod read;
 mod run;
 
-pub use read::{Ended, MISSING, Outcome, read};
+pub use read::{Ended, MISSING, Outcome, read, result};
 pub use run::{amount, figure, is_brief, log, note, program, progress, run, skip};
 
 use std::{fmt, str::FromStr};

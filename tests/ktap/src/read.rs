@@ -79,42 +79,45 @@ impl Outcome {
     }
 }
 
+/// Reads a line of KTAP, if it is a result, of a test that has `said` something.
+pub fn result(line: &str, said: &str) -> Option<Outcome> {
+    let (passed, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return None,
+    };
+    let (times, said): (Vec<&str>, Vec<&str>) =
+        said.lines().partition(|line| line.starts_with(SECONDS));
+    let seconds = times.last().map(|time| time[SECONDS.len()..].parse());
+    let said = said.join("\n");
+    let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
+    let outcome = match name.split_once(" # SKIP ") {
+        Some((name, reason)) => Outcome::skipped(name, reason),
+        None if passed => Outcome::passed(name, &said),
+        None => Outcome::failed(name, &said),
+    };
+    Some(Outcome {
+        seconds: seconds.and_then(Result::ok).unwrap_or_default(),
+        ..outcome
+    })
+}
+
 /// Reads KTAP, the part of it that [`run`](crate::run()) writes.
 ///
 /// No plan, a plan of no tests, and each planned test without a result are failures.
 pub fn read(text: &str) -> Vec<Outcome> {
     let mut planned = None;
-    let (mut said, mut seconds) = (String::new(), 0.);
+    let mut said = String::new();
     let mut outcomes = Vec::new();
     for line in text.lines() {
-        let (passed, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
-            (Some(rest), _) => (true, rest),
-            (_, Some(rest)) => (false, rest),
-            _ => {
-                if let Some(count) = line.strip_prefix("1..") {
-                    planned = count.parse::<usize>().ok();
-                }
-                match line.strip_prefix("# ") {
-                    Some(message) if message.starts_with(SECONDS) => {
-                        seconds = message[SECONDS.len()..].parse().unwrap_or_default();
-                    }
-                    Some(message) => said += &format!("{message}\n"),
-                    None => {}
-                }
-                continue;
-            }
-        };
-        let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
-        let message = std::mem::take(&mut said);
-        let outcome = match name.split_once(" # SKIP ") {
-            Some((name, reason)) => Outcome::skipped(name, reason),
-            None if passed => Outcome::passed(name, &message),
-            None => Outcome::failed(name, &message),
-        };
-        outcomes.push(Outcome {
-            seconds: std::mem::take(&mut seconds),
-            ..outcome
-        });
+        if let Some(message) = line.strip_prefix("# ") {
+            said += &format!("{message}\n");
+        } else if let Some(outcome) = result(line, &said) {
+            said.clear();
+            outcomes.push(outcome);
+        } else if let Some(count) = line.strip_prefix("1..") {
+            planned = count.parse::<usize>().ok();
+        }
     }
     match planned {
         None => outcomes.push(Outcome::failed(

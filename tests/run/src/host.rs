@@ -30,6 +30,8 @@ mod readme;
 mod rejected;
 #[path = "../../symbols/symbols.rs"]
 mod symbols;
+#[path = "../../harness/steps.rs"]
+mod steps;
 #[path = "../../building/template.rs"]
 mod template;
 #[path = "../../harness/trial.rs"]
@@ -37,7 +39,7 @@ mod trial;
 #[path = "../../harness/try.rs"]
 mod tried;
 
-use crate::{bench, coverage, report};
+use crate::{bench, coverage, progress, report};
 
 /// All of them: what takes longest comes first.
 pub(crate) fn tests() -> Vec<ktap::Test> {
@@ -60,7 +62,9 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         model::tests(),
         rejected::tests(),
         complaints::tests(),
+        steps::tests(),
         report::tests::tests(),
+        progress::tests::tests(),
         coverage::tests::tests(),
     ]
     .into_iter()

@@ -8,6 +8,7 @@ mod jobs;
 mod kernel;
 mod progress;
 mod report;
+mod terminal;
 
 #[path = "../../bench/bench.rs"]
 mod bench;
@@ -15,7 +16,7 @@ mod bench;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use kernel::Kernel;
-use ktap::{Declaration, Need, Outcome, Place, chosen};
+use ktap::{Declaration, Ended, Need, Outcome, Place, chosen};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -130,7 +131,8 @@ fn tests(options: &Options) -> ExitCode {
     // What was done until then is summed up.
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .expect("a handler for Ctrl-C");
-    let report = Report::new(&options.kernel);
+    let verb = if options.soak { "soak" } else { "test" };
+    let report = Report::new(verb, &options.kernel);
     if let Err(error) = run(options, tests, &report) {
         let why = format!("{error:#}");
         report.add("host", "run", 0, vec![Outcome::failed("run", &why)]);
@@ -377,7 +379,7 @@ fn finish(command: &mut Command, place: &str, report: &Report) -> io::Result<Fin
     })
 }
 
-/// Reads all that comes, but for lines that say how far a test has come: those are shown.
+/// Reads all that comes, but for lines that say how far a test has come: those are shown, and so are failures at once.
 fn collect(
     from: Option<impl Read + Send + 'static>,
     place: &str,
@@ -388,6 +390,8 @@ fn collect(
     let (place, progress) = (place.to_owned(), report.progress());
     let thread = thread::spawn(move || {
         let Some(from) = from else { return Ok(()) };
+        // What a test has said so far.
+        let mut said = String::new();
         for line in BufReader::new(from).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
@@ -396,6 +400,13 @@ fn collect(
                 continue;
             }
             progress.result(&place, &line);
+            if let Some(message) = line.strip_prefix("# ") {
+                said += &format!("{message}\n");
+            } else if let Some(outcome) = ktap::result(&line, &std::mem::take(&mut said)) {
+                if let Ended::Failed(message) = &outcome.ended {
+                    progress.failed(&place, &outcome.name, message);
+                }
+            }
             *to.lock().expect("nobody panics with it") += &format!("{line}\n");
         }
         Ok(())

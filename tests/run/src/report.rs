@@ -33,6 +33,21 @@ struct Failure {
     how: &'static str,
     what: String,
     message: String,
+    /// The command that runs it again.
+    again: Option<String>,
+}
+
+impl Failure {
+    /// With at most so many lines of what was said.
+    fn print(&self, indent: &str, lines: usize) {
+        println!("{indent}{:<7} {}", self.how, self.what);
+        for line in self.message.lines().take(lines) {
+            println!("        | {line}");
+        }
+        if let Some(again) = &self.again {
+            println!("        again: {again}");
+        }
+    }
 }
 
 /// All results so far.
@@ -82,8 +97,15 @@ const SLOWEST: usize = 10;
 
 impl Results {
     /// Adds results of tests that took so many seconds together; `what` they are, `place` the host or a kernel. Prints a line,
-    /// and more for what has not passed.
-    fn add(&mut self, place: &str, what: &str, seconds: u64, outcomes: Vec<Outcome>) {
+    /// and more for what has not passed and was not shown yet.
+    fn add(
+        &mut self,
+        place: &str,
+        what: &str,
+        seconds: u64,
+        outcomes: Vec<Outcome>,
+        progress: &Progress,
+    ) {
         let mut sum = Cell::default();
         let (missing, outcomes): (Vec<_>, Vec<_>) =
             outcomes.into_iter().partition(|one| one.name == MISSING);
@@ -119,7 +141,9 @@ impl Results {
                 }
                 Ended::Failed(message) => {
                     self.failed += 1;
-                    self.fail("FAILED", named, message);
+                    let shown = progress.has_shown(&named);
+                    let again = shown.then(|| progress.again(place, &outcome.name));
+                    self.fail("FAILED", named, message, again, shown);
                 }
                 Ended::Crashed(cause) => {
                     crashed = true;
@@ -128,7 +152,8 @@ impl Results {
                         0 => named,
                         _ => format!("{named}; {did_not_run}"),
                     };
-                    self.fail("CRASHED", what, cause);
+                    let again = progress.again(place, &outcome.name);
+                    self.fail("CRASHED", what, cause, Some(again), false);
                 }
                 Ended::Skipped(reason) => {
                     println!("SKIPPED {named}: {reason}");
@@ -140,7 +165,8 @@ impl Results {
         sum.all += missing.len();
         if let (false, Some(Ended::Failed(why))) = (crashed, missing.first().map(|one| &one.ended))
         {
-            self.fail("FAILED", format!("{place}: {did_not_run}"), why.clone());
+            let what = format!("{place}: {did_not_run}");
+            self.fail("FAILED", what, why.clone(), None, false);
         }
         println!("{place:<16} {what:<12} {:>12} {seconds:>5} s", sum.counts());
         match self.places.iter_mut().find(|(known, _)| known == place) {
@@ -149,12 +175,25 @@ impl Results {
         }
     }
 
-    fn fail(&mut self, how: &'static str, what: String, message: String) {
-        println!("{how:<7} {what}");
-        message
-            .lines()
-            .for_each(|line| println!("        | {line}"));
-        self.failures.push(Failure { how, what, message });
+    /// Takes a failure, and prints it if that was not done; `again` is the command that runs the test again.
+    fn fail(
+        &mut self,
+        how: &'static str,
+        what: String,
+        message: String,
+        again: Option<String>,
+        shown: bool,
+    ) {
+        let failure = Failure {
+            how,
+            what,
+            message,
+            again,
+        };
+        if !shown {
+            failure.print("", usize::MAX);
+        }
+        self.failures.push(failure);
     }
 
     /// Prints what passed of how many, and in how many seconds: a column for each place, a line for each group.
@@ -226,10 +265,8 @@ impl Results {
         }
         if !self.failures.is_empty() {
             println!("\nFailed:");
-            for Failure { how, what, message } in &self.failures {
-                println!("  {how:<7} {what}");
-                let lines = message.lines().take(LINES);
-                lines.for_each(|line| println!("        | {line}"));
+            for failure in &self.failures {
+                failure.print("  ", LINES);
             }
         }
         println!();
@@ -247,8 +284,8 @@ impl Results {
 }
 
 impl Report {
-    /// One that has nothing yet: the host and these kernels are shown in that order.
-    pub(crate) fn new(kernels: &[String]) -> Self {
+    /// One of `make VERB` that has nothing yet: the host and these kernels are shown in that order.
+    pub(crate) fn new(verb: &'static str, kernels: &[String]) -> Self {
         let places = ["host"]
             .into_iter()
             .chain(kernels.iter().map(String::as_str));
@@ -258,7 +295,7 @@ impl Report {
         };
         Self {
             results: Mutex::new(results),
-            progress: Arc::default(),
+            progress: Arc::new(Progress::new(verb, kernels)),
         }
     }
 
@@ -278,7 +315,7 @@ impl Report {
         if !outcomes.is_empty() {
             self.progress.clear();
             let mut results = self.results.lock().expect("nobody panics with it");
-            results.add(place, what, seconds, outcomes);
+            results.add(place, what, seconds, outcomes, &self.progress);
         }
     }
 
@@ -320,7 +357,7 @@ impl Report {
 
 pub(crate) mod tests {
     use super::{Failure, Results, sentences};
-    use crate::crash;
+    use crate::{crash, progress::Progress};
     use ktap::{Declaration, Ended, chosen, read};
 
     ktap::tests!(run, Host:
@@ -365,7 +402,8 @@ pub(crate) mod tests {
         assert!(results[1].starts_with("-missing: 1 of 3 results, the last after a.b"));
         // They are counted, and told of once.
         let mut all = Results::default();
-        all.add("here", "all", 0, read("KTAP version 1\n1..9\nok 1 a.b\n"));
+        let outcomes = read("KTAP version 1\n1..9\nok 1 a.b\n");
+        all.add("here", "all", 0, outcomes, &Progress::new("test", &[]));
         assert_eq!((all.passed, all.failed, all.failures.len()), (1, 8, 1));
         assert_eq!(all.failures[0].what, "here: 8 tests did not run");
     }
@@ -375,12 +413,18 @@ pub(crate) mod tests {
         let mut outcomes = read("KTAP version 1\n1..4\nok 1 a.b\n");
         assert!(crash(&mut outcomes, &names, "panic"));
         let mut all = Results::default();
-        all.add("here", "all", 0, outcomes);
+        all.add("here", "all", 0, outcomes, &Progress::new("test", &[]));
         assert_eq!((all.passed, all.failed, all.failures.len()), (1, 3, 1));
-        let Failure { how, what, message } = &all.failures[0];
+        let Failure {
+            how,
+            what,
+            message,
+            again,
+        } = &all.failures[0];
         assert_eq!(*how, "CRASHED");
         assert_eq!(what, "here: a.c; 2 tests did not run");
         assert_eq!(message, "panic");
+        assert_eq!(again.as_deref(), Some("make test TESTS=a.c KERNELS=here"));
         // Not where all have ended, or none has begun.
         assert!(!crash(
             &mut read("KTAP version 1\n1..1\nok 1 a.b\n"),
