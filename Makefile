@@ -12,6 +12,9 @@ comma := ,
 # Where Kbuild puts what it makes. Nothing in what it makes says where that is.
 MO ?= $(CURDIR)/build/native
 
+# Errors begin with it.
+export TYPED := make $(MAKECMDGOALS)
+
 .DEFAULT_GOAL := module
 
 #: To try it

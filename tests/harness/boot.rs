@@ -564,13 +564,13 @@ fn bad_options() {
         &qemu_boot(&["--tiemout", "3"]),
         2,
         "",
-        "no option --tiemout",
+        "qemu/boot: there is no option --tiemout; there is --timeout;",
     );
     assert_ends(
         &qemu_boot(&["--kernel", "minix"]),
         2,
         "",
-        "no kernel 'minix'",
+        "qemu/boot: no kernel 'minix'",
     );
     assert_ends(
         &qemu_boot(&["--build", "/tmp"]),

@@ -124,7 +124,7 @@ fn tests(options: &Options) -> ExitCode {
     let tests = match asked_for(options) {
         Ok(tests) => tests,
         Err(error) => {
-            eprintln!("test: {error:#}");
+            eprintln!("make test: {error:#}");
             return ExitCode::from(2);
         }
     };
