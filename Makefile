@@ -13,7 +13,7 @@ comma := ,
 MO ?= $(CURDIR)/build/native
 
 # Errors begin with it.
-export TYPED := make $(MAKECMDGOALS)
+export TYPED := $(strip make $(MAKECMDGOALS))
 
 .DEFAULT_GOAL := module
 

@@ -26,7 +26,7 @@ use std::{
     io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Where `scripts/enter --host` has the files of the host.
@@ -159,6 +159,7 @@ fn run(options: &Options) -> Result<u8> {
             false => Box::new(io::stdin()),
         }
     };
+    let mut begun = Instant::now();
     let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent, input())?;
     if let End::NeverUp(why) = &end {
         // In some hundreds of boots one goes wrong before init, in the kernel's own text patching, where QEMU emulates two
@@ -166,9 +167,14 @@ fn run(options: &Options) -> Result<u8> {
         // QEMU refuses: it will again.
         let began = fs::metadata(&machine.console).is_ok_and(|log| log.len() > 0);
         if began || !why.starts_with(guest::ENDED) {
-            eprintln!("qemu/boot: the guest did not come up ({why}); trying once more");
+            let how = how_far(&machine, begun);
+            eprintln!("qemu/boot: the guest did not come up: {why}; {how}; trying once more");
+            begun = Instant::now();
             end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()), input())?;
         }
+    }
+    if let End::NeverUp(why) = &mut end {
+        *why = format!("{why}; {}", how_far(&machine, begun));
     }
 
     let text = fs::read(&log.path).unwrap_or_default();
@@ -186,6 +192,16 @@ fn run(options: &Options) -> Result<u8> {
         eprintln!("qemu/boot: the kernel log is in {}", log.path.display());
     }
     Ok(status)
+}
+
+/// How far a guest came that did not come up, and in how long.
+fn how_far(machine: &Machine, begun: Instant) -> String {
+    let log = fs::read(&machine.console).unwrap_or_default();
+    let said = match last(&String::from_utf8_lossy(&log)).pop() {
+        Some(line) => format!("the last line of its kernel is \"{line}\""),
+        None => "its kernel has said nothing".to_owned(),
+    };
+    format!("QEMU ran for {} s, and {said}", begun.elapsed().as_secs())
 }
 
 /// What the kernel has complained about so far.

@@ -298,7 +298,7 @@ const FAILURES: &[Failure] = &[
         arguments: &["--boot-timeout", "1", "--", "true"],
         killed: false,
         status: 126,
-        said: "did not come up: nothing for 1 s",
+        said: "did not come up: nothing for 1 s; QEMU ran for 1 s, and its kernel has said nothing",
     },
     Failure {
         what: "crash",

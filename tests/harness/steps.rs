@@ -15,6 +15,7 @@ ktap::tests!(steps, Host:
     say_what_is_wrong_with_the_machine,
     make_anew_what_is_damaged,
     errors_begin_with_what_was_typed,
+    a_new_module_says_what_is_next,
 );
 
 /// What a step calls that takes as long as this.
@@ -242,4 +243,16 @@ fn errors_begin_with_what_was_typed() {
         &["scripts/new-module", "--updaet", "x"],
         "scripts/new-module: there is no option --updaet; there is --update;",
     );
+}
+
+fn a_new_module_says_what_is_next() {
+    let dir = work("new").join("greeter");
+    let dir = dir.to_str().unwrap();
+    let said = succeed(Command::new("scripts/new-module").args(["greeter", dir]));
+    let says = format!("\n\n  cd {dir}\n  make run  ");
+    assert!(said.contains(&says), "{said}");
+    assert!(said.contains("src/greeter.rs is the module"), "{said}");
+    // Those who have it find it there.
+    let git = run(Command::new("sh").args(["-c", "command -v git"])).status == Some(0);
+    assert_eq!(fs::exists(format!("{dir}/.git")).unwrap(), git, "{said}");
 }

@@ -28,10 +28,10 @@ mod pot_by_example;
 mod readme;
 #[path = "../../proc_fs/rejected.rs"]
 mod rejected;
-#[path = "../../symbols/symbols.rs"]
-mod symbols;
 #[path = "../../harness/steps.rs"]
 mod steps;
+#[path = "../../symbols/symbols.rs"]
+mod symbols;
 #[path = "../../building/template.rs"]
 mod template;
 #[path = "../../harness/trial.rs"]
