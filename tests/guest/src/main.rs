@@ -15,6 +15,7 @@ mod bounds;
 mod calls;
 mod classic;
 mod control;
+mod documents;
 mod faults;
 mod files;
 mod fuzz;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
 fn run(verb: &str, patterns: &[&str]) -> ExitCode {
     let tests = [
         transcript::tests(),
+        documents::article::tests(),
         loading::tests(),
         reads::tests(),
         writes::tests(),

@@ -8,6 +8,8 @@ mod boot;
 mod complaints;
 #[path = "../../harness/detectors.rs"]
 mod detectors;
+#[path = "../../building/documents.rs"]
+mod documents;
 #[path = "../../building/editor.rs"]
 mod editor;
 #[path = "../../building/metadata.rs"]
@@ -57,6 +59,7 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         native::tests(),
         metadata::tests(),
         detectors::tests(),
+        documents::tests(),
         bench::tests(),
         pot_by_example::tests(),
         model::tests(),

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sessions that are shown in src/article.md, typed once more: the blocks that are marked `console`
+//! have the commands, after `# `, and what they print. One shell takes all of a document.
+
+use std::{fs, process::Command};
+
+/// What `console` blocks hold, in order.
+fn session(document: &str) -> String {
+    let mut inside = false;
+    let mut session = String::new();
+    for line in document.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            line if inside => session += &format!("{line}\n"),
+            _ => {}
+        }
+    }
+    session
+}
+
+/// A session as a terminal shows it: its commands, given to one busybox shell, and all that they print. `after` is done at
+/// the end, and not shown.
+fn typed(session: &str, after: &str) -> String {
+    const SCRIPT: &str = "/tmp/session";
+    let commands = session.lines().filter_map(|line| line.strip_prefix("# "));
+    let mut script = String::new();
+    for command in commands {
+        let quoted = command.replace('\'', r"'\''");
+        script += &format!("echo '# {quoted}'\n{command}\n");
+    }
+    script += &format!("{{ {after}; }} > /dev/null 2>&1\n");
+    fs::write(SCRIPT, script).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &format!("exec busybox sh {SCRIPT} 2>&1")])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A line without what is another one each time: `…` stands for the time of a line of the kernel log, for a number in
+/// hexadecimal, with four digits or more, or of a process, and for the hash of our crate in a mangled name.
+fn lasting(line: &str) -> String {
+    let mut rest = line.trim_end();
+    let mut lasting = String::new();
+    if let Some((time, said)) = rest.split_once("] ") {
+        let digits = time.strip_prefix('[').unwrap_or("x").trim_start();
+        if digits.split('.').all(|part| part.parse::<u32>().is_ok()) {
+            lasting += "[…] ";
+            rest = said;
+        }
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let is_number = |word: &str, least| {
+            word.len() >= least && word.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let of_process = lasting.ends_with("/proc/") && is_number(word, 1);
+        let is_hex = word.strip_prefix("0x").is_some_and(|digits| {
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        match word.split_once("Cs") {
+            Some((before, _)) if after.starts_with("_7fortune") => {
+                lasting += &format!("{before}Cs…");
+            }
+            _ if of_process || is_hex || is_number(word, 4) => lasting += "…",
+            _ => lasting += word,
+        }
+        let next = after.find(|c: char| c.is_ascii_alphanumeric());
+        let (between, next) = after.split_at(next.unwrap_or(after.len()));
+        lasting += between;
+        rest = next;
+    }
+    lasting
+}
+
+/// Whether lines are as they are shown, where a line of just `…` stands for any number of them.
+fn are_as_shown(lines: &[String], shown: &[String]) -> bool {
+    match shown.split_first() {
+        None => lines.is_empty(),
+        Some((line, shown)) if line == "…" => {
+            (0..=lines.len()).any(|left_out| are_as_shown(&lines[left_out..], shown))
+        }
+        Some((line, shown)) => lines.first() == Some(line) && are_as_shown(&lines[1..], shown),
+    }
+}
+
+/// Types the session of a document, and compares.
+#[track_caller]
+fn assert_as_shown(document: &str, after: &str) {
+    let shown = session(document);
+    assert!(!shown.is_empty());
+    let typed = typed(&shown, after);
+    let lines = |text: &str| text.lines().map(lasting).collect::<Vec<_>>();
+    if are_as_shown(&lines(&typed), &lines(&shown)) {
+        return;
+    }
+    // Up to where they are alike.
+    let (typed_lines, shown_lines) = (lines(&typed), lines(&shown));
+    let begins = |count: &usize| {
+        let mut begin = shown_lines[..*count].to_vec();
+        begin.push("…".to_owned());
+        are_as_shown(&typed_lines, &begin)
+    };
+    let alike = (0..=shown_lines.len()).take_while(begins).last();
+    let wrong = shown.lines().nth(alike.unwrap_or(0)).unwrap_or("its end");
+    panic!("not as shown from here on: {wrong}\nwhat was typed and printed:\n{typed}");
+}
+
+pub(crate) mod article {
+    ktap::tests!(article, Guest, Stock, Once: each_step_does_what_is_shown, numbers_are_told_from_words);
+
+    fn each_step_does_what_is_shown() {
+        // As `make shell` begins.
+        let module = crate::module::Module::load("");
+        // The session unloads it, and loads it again.
+        std::mem::forget(module);
+        let document = include_str!("../../../src/article.md");
+        super::assert_as_shown(document, "rmmod fortune");
+    }
+
+    fn numbers_are_told_from_words() {
+        for (line, lasting) in [
+            (
+                "[   12.345678] fortune: pot_size=0",
+                "[…] fortune: pot_size=0",
+            ),
+            ("[sequential] random", "[sequential] random"),
+            ("/proc/12/status 123 1234", "/proc/…/status 123 …"),
+            ("17 0x3 0xdead beef", "17 … … beef"),
+            (
+                "_RNvMs_NtNtCsanH2lG6dIOj_7fortune7proc_fs+0x9d/0x250  ",
+                "_RNvMs_NtNtCs…_7fortune7proc_fs+…/…",
+            ),
+        ] {
+            assert_eq!(super::lasting(line), lasting);
+        }
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        for (shown, same) in [
+            ("a\nb\nc", true),
+            ("a\n…\nc", true),
+            ("…\na\nb\nc\n…", true),
+            ("a\nc", false),
+            ("…\nb", false),
+            ("a\nb", false),
+        ] {
+            assert_eq!(super::are_as_shown(&lines("a\nb\nc"), &lines(shown)), same);
+        }
+    }
+}
