@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sessions that are shown in src/article.md, typed once more: the blocks that are marked `console`
+//! The sessions that are shown in src/article.md and src/hung.md, typed once more: the blocks that are marked `console`
 //! have the commands, after `# `, and what they print. One shell takes all of a document.
 
 use std::{fs, process::Command};
@@ -148,5 +148,17 @@ pub(crate) mod article {
         ] {
             assert_eq!(super::are_as_shown(&lines("a\nb\nc"), &lines(shown)), same);
         }
+    }
+}
+
+pub(crate) mod hung {
+    ktap::tests!(hung, Guest, Stock, Once: is_found_as_shown [O1 O4 U1]);
+
+    fn is_found_as_shown() {
+        let module = crate::module::Module::load("");
+        std::mem::forget(module);
+        let document = include_str!("../../../src/hung.md");
+        let after = "killall -9 reader waiter; exec 3<&-; rmmod fortune";
+        super::assert_as_shown(document, after);
     }
 }

@@ -19,6 +19,7 @@ mod documents;
 mod faults;
 mod files;
 mod fuzz;
+mod hung;
 mod linear;
 mod loading;
 mod others;
@@ -52,10 +53,11 @@ fn main() -> ExitCode {
         #[cfg(target_arch = "x86_64")]
         ["descriptors"] => end(bench::descriptors()),
         ["stall", call @ ("read" | "write")] => stress::stall(call),
+        ["hung", words @ ..] => end(hung::run(words)),
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest list | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write"
+                "usage: guest list | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write | guest hung reader|waiter"
             );
             ExitCode::from(2)
         }
@@ -67,6 +69,7 @@ fn run(verb: &str, patterns: &[&str]) -> ExitCode {
     let tests = [
         transcript::tests(),
         documents::article::tests(),
+        documents::hung::tests(),
         loading::tests(),
         reads::tests(),
         writes::tests(),
