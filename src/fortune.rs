@@ -4,7 +4,8 @@
 //!
 //! [`pot`] is the pot they are kept in and [`records`] tells one from the next in what is written: pure
 //! logic, both. [`dispenser`] is `/proc/fortune` over them, [`control`] is `/proc/driver/fortune`.
-//! [`symbols`] is what other modules can use of it. [`compat`] is what differs between kernels.
+//! [`symbols`] is what other modules can use of it. [`compat`] is what differs between kernels, `version` the version that
+//! modinfo shows.
 //! [`proc_fs`] is how Rust has files in `/proc`; it knows nothing of fortunes and can be used without them.
 
 use kernel::prelude::*;
@@ -17,6 +18,7 @@ pub mod proc_fs;
 pub mod random;
 pub mod records;
 pub mod symbols;
+mod version;
 
 pub use symbols::{
     count,

@@ -2,11 +2,13 @@
 
 //! What is written of the module agrees with the module, and with what else is written of it.
 
-use ktap::note;
+use crate::kernel::{kernel, succeed};
+use ktap::{Need, note};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    process::Command,
 };
 
 ktap::tests!(documents, Host:
@@ -15,6 +17,8 @@ ktap::tests!(documents, Host:
     agree_on_parameters,
     agree_on_errors,
     agree_on_words,
+    agree_on_the_version,
+    show_what_modinfo_says needs(Stock),
 );
 
 const CONTRACT: &str = "src/README.md";
@@ -343,4 +347,51 @@ fn agree_on_words() {
     for text in [sentence("P6"), items("PARAMETERS")[0].1.clone()] {
         assert!(text.contains("4.14 bytes"), "{text}");
     }
+}
+
+/// The version that modinfo shows.
+fn version() -> String {
+    let source = text("src/version.rs");
+    let (_, from) = source.split_once("const VERSION: &str = \"").unwrap();
+    from.split('"').next().unwrap().to_owned()
+}
+
+fn agree_on_the_version() {
+    let version = version();
+    let package = text("scripts/package/fortune-dkms/debian/changelog");
+    let first = package.lines().next().unwrap();
+    assert!(
+        first.starts_with(&format!("fortune-dkms ({version}) ")),
+        "{first}, and src/version.rs has {version}"
+    );
+    let changes = text("CHANGELOG.md");
+    let released = changes
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .find(|&heading| heading != "Unreleased");
+    assert_eq!(released, Some(version.as_str()), "CHANGELOG.md");
+}
+
+fn show_what_modinfo_says() {
+    let module = kernel(Need::Stock).build().join("fortune.ko");
+    let said = succeed(Command::new("modinfo").arg(module));
+    assert!(
+        said.contains(&format!("version:        {}\n", version())),
+        "{said}"
+    );
+    let readme = text("scripts/README.md");
+    let (_, shown) = readme.split_once("$ modinfo fortune.ko\n").unwrap();
+    let shown = shown.split("```").next().unwrap();
+    // What depends on where it lies, for which kernel it was built, and what it was built of.
+    let lasting = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| {
+            let (key, _) = line.split_once(':').unwrap();
+            match key {
+                "filename" | "vermagic" | "srcversion" => key.to_owned(),
+                _ => line.trim_end().to_owned(),
+            }
+        });
+        lines.collect()
+    };
+    assert_eq!(lasting(&said), lasting(shown), "{said}");
 }

@@ -197,8 +197,8 @@ fn kprobe() {
 }
 
 fn no_kprobe_on_the_callback() {
-    // rustc makes no place for ftrace at the beginning of a function, nor has `_copy_to_user` one, and kprobe
-    // events are only for functions that have one (CONFIG_KPROBE_EVENTS_ON_NOTRACE).
+    // Kprobe events are only for functions that begin with bytes for ftrace to write to, unless the kernel has
+    // CONFIG_KPROBE_EVENTS_ON_NOTRACE. Neither a Rust function nor `_copy_to_user` has them.
     let _module = Module::load("");
     for function in [callback().as_str(), "_copy_to_user"] {
         let refused = Probe::new(function).map(drop);
