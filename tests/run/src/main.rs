@@ -6,6 +6,7 @@ mod coverage;
 mod host;
 mod jobs;
 mod kernel;
+mod pictures;
 mod progress;
 mod report;
 mod terminal;
@@ -52,6 +53,16 @@ enum Verb {
     },
     /// Compare with C: `scripts/bench` calls this in the Debian root
     Bench(bench::Options),
+    /// Make the pictures of the READMEs: `scripts/pictures` calls this
+    Pictures {
+        /// Only say whether they are of today
+        #[arg(long)]
+        check: bool,
+
+        /// What `make run` has printed, for the recording
+        #[arg(long)]
+        session: Option<PathBuf>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -109,6 +120,15 @@ fn main() -> ExitCode {
                 ExitCode::from(2)
             })
         }
+        Verb::Pictures { check: true, .. } => end("pictures", pictures::check()),
+        Verb::Pictures { session, .. } => {
+            let session = session.map(fs::read_to_string).transpose();
+            let written = session.map_err(anyhow::Error::from);
+            end(
+                "pictures",
+                written.and_then(|text| pictures::write(text.as_deref())),
+            )
+        }
         Verb::Bench(options) => match bench::run(&options) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -117,6 +137,17 @@ fn main() -> ExitCode {
                 ExitCode::from(2)
             }
         },
+    }
+}
+
+/// The status of what has succeeded, or says why not.
+fn end(what: &str, result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{what}: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
