@@ -10,15 +10,15 @@ use std::{fmt::Write, fs};
 /// Where each picture goes, and what it is.
 fn all() -> Vec<(&'static str, String)> {
     vec![
-        ("pictures/cat.svg", cat()),
-        ("pictures/echo.svg", echo()),
-        ("pictures/pot.svg", ring()),
+        ("src/pictures/cat.svg", cat()),
+        ("src/pictures/echo.svg", echo()),
+        ("src/pictures/pot.svg", ring()),
         ("src/proc_fs/owners.svg", owners()),
     ]
 }
 
 /// Where the recording is, and what is typed in it.
-const RECORDING: &str = "pictures/run.svg";
+const RECORDING: &str = "src/pictures/run.svg";
 const TRANSCRIPT: &str = include_str!("../../guest/src/transcript.txt");
 
 /// Writes all pictures, and the recording if there is what `make run` has printed.
