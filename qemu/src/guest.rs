@@ -2,6 +2,7 @@
 
 //! A running guest: QEMU, what comes out of it, and how it ends.
 
+use crate::debugger::{self, Debugger};
 use anyhow::{Context, Result, bail};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
@@ -88,6 +89,8 @@ pub(crate) struct Machine {
     pub(crate) smp: u32,
     pub(crate) memory: u32,
     pub(crate) append: String,
+    /// A debugger is to come, for these modules.
+    pub(crate) debugged: Option<Vec<PathBuf>>,
     pub(crate) icount: bool,
     pub(crate) kvm: bool,
     /// The terminal is the guest's.
@@ -131,6 +134,7 @@ pub(crate) struct Guest {
     input: Option<UnixStream>,
     /// QEMU has ended.
     ended: Arc<AtomicBool>,
+    debugger: Option<Debugger>,
 }
 
 /// QEMU, which is not started yet, with sockets whose other ends it inherits.
@@ -216,6 +220,24 @@ impl Guest {
             output.push(pass_on(sockets.port("stderr")?, io::stderr()));
             sockets.qemu.stdin(Stdio::null()).stdout(Stdio::null());
         }
+        let mut debugger = None;
+        if let Some(modules) = &machine.debugged {
+            let (monitor, theirs) = UnixStream::pair()?;
+            fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            let chardev = format!("socket,id=monitor,fd={}", theirs.as_raw_fd());
+            sockets.theirs.push(theirs);
+            let gdb = format!("unix:{},server=on,wait=off", debugger::SOCKET);
+            sockets
+                .qemu
+                .args([
+                    "-chardev",
+                    &chardev,
+                    "-mon",
+                    "chardev=monitor,mode=readline",
+                ])
+                .args(["-gdb", &gdb]);
+            debugger = Some(Debugger::new(monitor, status.try_clone()?, modules));
+        }
 
         let mut qemu = sockets
             .qemu
@@ -233,6 +255,7 @@ impl Guest {
             output,
             input,
             ended,
+            debugger,
         })
     }
 
@@ -270,6 +293,11 @@ impl Guest {
                     }
                     deadline = limit.map(|limit| Instant::now() + limit);
                 }
+                Ok(Event::Status(line))
+                    if self
+                        .debugger
+                        .as_mut()
+                        .is_some_and(|debugger| debugger.takes(&line)) => {}
                 Ok(Event::Status(line)) => {
                     // It powers itself off now.
                     self.ends_within(Duration::from_secs(10))?;
@@ -446,6 +474,7 @@ pub(crate) fn kvm_works(machine: &Machine, image: &Path) -> Result<bool> {
     let probe = Machine {
         kvm: true,
         interactive: false,
+        debugged: None,
         // By the BIOS: where KVM does not work, that is said at once.
         kernel: image.to_owned(),
         console: machine.initramfs.with_file_name("probe"),

@@ -8,6 +8,7 @@
 //! - 125: the kernel complained, or its log is not whole, whatever the command said;
 //! - 126: the guest did not come up, or ended without a verdict.
 
+mod debugger;
 mod guest;
 mod initramfs;
 mod logs;
@@ -57,6 +58,9 @@ struct Options {
     #[arg(long)]
     console: bool,
 
+    #[arg(long)]
+    gdb: bool,
+
     /// A path on the host; in the guest it is in the directory where the command starts, or what follows a colon
     #[arg(long)]
     file: Vec<String>,
@@ -97,9 +101,15 @@ fn run(options: &Options) -> Result<u8> {
     let architecture = Architecture::named(&kernel.architecture)?;
     // Where two are to be at one place, it is the last one.
     let files = options.file.iter().map(|file| place(file));
-    let files = files.collect::<Result<BTreeMap<_, _>>>()?;
+    let mut files = files.collect::<Result<BTreeMap<_, _>>>()?;
     let nonce = nonce()?;
     let work = tempfile::tempdir()?;
+    if options.gdb {
+        // That tells the init.
+        let empty = work.path().join("debug");
+        fs::write(&empty, "")?;
+        files.insert("debug".to_owned(), empty);
+    }
     let initramfs = work.path().join("initramfs");
     let programs = fs::canonicalize(options.kernel_dir.join("root/guest"))?;
     let root = match &options.root {
@@ -136,6 +146,7 @@ fn run(options: &Options) -> Result<u8> {
             .memory
             .unwrap_or(if kernel.checks_itself { 1024 } else { 512 }),
         append: options.append.clone(),
+        debugged: options.gdb.then(|| files_of_modules(&files)),
         icount: options.icount,
         kvm: false,
         interactive: options.command.is_empty(),
@@ -143,6 +154,8 @@ fn run(options: &Options) -> Result<u8> {
     machine.kvm = !options.icount && guest::kvm_works(&machine, &kernel.image)?;
     let limit = match options.timeout {
         0 => None,
+        // Whoever debugs it takes as long as it takes.
+        _ if options.gdb => None,
         _ if machine.interactive => None,
         seconds => Some(Duration::from_secs(seconds)),
     };
@@ -318,6 +331,12 @@ fn last(log: &str) -> Vec<String> {
     let lines: Vec<&str> = log.lines().collect();
     let from = lines.len().saturating_sub(15);
     lines[from..].iter().map(|&line| line.to_owned()).collect()
+}
+
+/// Those that are modules.
+fn files_of_modules(files: &BTreeMap<String, PathBuf>) -> Vec<PathBuf> {
+    let is_module = |file: &&PathBuf| file.extension().is_some_and(|name| name == "ko");
+    files.values().filter(is_module).cloned().collect()
 }
 
 /// Where a `--file` is to be in the guest, and where it is here.

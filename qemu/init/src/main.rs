@@ -6,6 +6,8 @@
 //!
 //! - `status`: `up`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
 //!   port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
+//! - `status` also, if there is to be a debugger: `section MODULE NAME ADDRESS` for each section of each module in the command's
+//!   directory, which are loaded, and `loaded`. Then the host stops the guest, and says something when it is to go on.
 //! - `stdout`, `stderr`: what the command prints.
 //! - `stdin`: what it reads, in pieces with their lengths in front, the last of which is empty. That the host has closed a port
 //!   can't be told from that it has not opened it yet.
@@ -158,6 +160,9 @@ fn port(name: &str) -> Result<File> {
 fn session() -> Result<()> {
     let mut status = port("status")?;
     writeln!(status, "up")?;
+    if Path::new("/debug").exists() {
+        wait_for_debugger(&mut status)?;
+    }
 
     let nonce = fs::read_to_string("/nonce")?;
     fs::remove_file("/nonce")?;
@@ -175,6 +180,36 @@ fn session() -> Result<()> {
     }
     log(&format!("end {nonce}"));
     writeln!(status, "{nonce} {code} {}", taint.trim_end())?;
+    Ok(())
+}
+
+/// Loads the modules, tells where they are, and waits until the host has stopped the guest.
+fn wait_for_debugger(status: &mut File) -> Result<()> {
+    for file in fs::read_dir(HOME)? {
+        let path = file?.path();
+        if path.extension().is_none_or(|name| name != "ko") {
+            continue;
+        }
+        let loaded = Command::new("insmod")
+            .env("PATH", PATH)
+            .arg(&path)
+            .status()?;
+        ensure!(loaded.success(), "insmod {}: {loaded}", path.display());
+        let name = path.file_stem().context("a module's name")?;
+        let name = name.to_string_lossy().replace('-', "_");
+        for section in fs::read_dir(format!("/sys/module/{name}/sections"))? {
+            let section = section?;
+            let address = fs::read_to_string(section.path())?;
+            let section = section.file_name();
+            let section = section.to_string_lossy();
+            writeln!(status, "section {name} {section} {}", address.trim_end())?;
+        }
+    }
+    writeln!(status, "loaded")?;
+    // There is nothing as long as the host has not opened its end.
+    while status.read(&mut [0; 1])? == 0 {
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 

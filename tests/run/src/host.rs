@@ -6,6 +6,8 @@
 mod boot;
 #[path = "../../harness/complaints.rs"]
 mod complaints;
+#[path = "../../harness/debugger.rs"]
+mod debugger;
 #[path = "../../harness/detectors.rs"]
 mod detectors;
 #[path = "../../building/documents.rs"]
@@ -50,6 +52,7 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         readme::tests(),
         template::tests(),
         editor::tests(),
+        debugger::tests(),
         mutants::tests(),
         boot::tests(),
         tried::tests(),
