@@ -367,22 +367,30 @@ fn a_thousand_writers() {
     let (group, text) = (Group::enter(), Text::new());
     // The kernel's own caches grow with the first thousand.
     write_at_once(writers, &text, &group, Duration::from_secs(1));
-    set("clear", "1").unwrap();
-    let before = kernel_memory();
-    let most = write_at_once(writers, &text, &group, time);
-    assert!(most > SIZE, "nothing was charged");
-    assert!(most <= writers * EACH, "{most}");
-    assert_eq!(stat("reserved"), 0);
-    let index = stat("fortunes") as i64 * 5 / 1024 + 4;
-    let closed = Instant::now();
-    let left = loop {
-        let left = kernel_memory() - before - index;
-        if left <= 64 || closed.elapsed() > HANG {
-            break left;
+    // They can grow once more; what leaks does so each time.
+    let mut tries = Vec::new();
+    let (most, left) = loop {
+        set("clear", "1").unwrap();
+        let before = kernel_memory();
+        let most = write_at_once(writers, &text, &group, time);
+        assert!(most > SIZE, "nothing was charged");
+        assert!(most <= writers * EACH, "{most}");
+        assert_eq!(stat("reserved"), 0);
+        let index = stat("fortunes") as i64 * 5 / 1024 + 4;
+        let closed = Instant::now();
+        let left = loop {
+            let left = kernel_memory() - before - index;
+            if left <= 64 || closed.elapsed() > HANG {
+                break left;
+            }
+            thread::sleep(Duration::from_millis(100));
+        };
+        tries.push(left);
+        if left <= 64 {
+            break (most, left);
         }
-        thread::sleep(Duration::from_millis(100));
+        assert!(tries.len() < 3, "{tries:?} KiB are left");
     };
-    assert!(left <= 64, "{left} KiB are left");
     figure(
         "S15",
         format!(
