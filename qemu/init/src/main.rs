@@ -62,7 +62,7 @@ fn main() {
         eprintln!("init: this is the first process of a guest, and nothing else");
         process::exit(2);
     }
-    // Threads inherit that, or one of them would take them. Commands don't.
+    // Threads inherit that, or one of them would take them.
     awaited().thread_block().expect("signals can be blocked");
     if let Err(error) = system().and_then(|()| session()) {
         // The host sees this in the kernel log, and that there is no verdict.
@@ -397,6 +397,8 @@ fn finish(mut command: Command, ends: &[Signal]) -> Result<(u8, Option<Signal>)>
         .current_dir(HOME)
         .env("PATH", PATH)
         .env("HOME", HOME);
+    // SAFETY: That is one call of the kernel, which a child may make before it runs another program.
+    unsafe { command.pre_exec(|| Ok(awaited().thread_unblock()?)) };
     let child = Pid::from_raw(i32::try_from(command.spawn()?.id())?);
     // The pipes' writing ends go with it, or the copiers would wait for ever.
     drop(command);
