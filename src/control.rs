@@ -18,6 +18,7 @@ use super::{
         Bytes,
         Dir,
         File,
+        FileBox,
         IterWriter,
         Mode,
         Mutex,
@@ -191,12 +192,12 @@ impl Taken {
 
 #[vtable]
 impl proc_fs::Operations for Contents {
-    type Ptr = Pin<KBox<Listing>>;
+    type Ptr = Pin<FileBox<Listing>>;
 
     const SEEK: Seek = Seek::NoEnd;
 
     fn open(&self, _file: &LocalFile) -> Result<Self::Ptr> {
-        KBox::pin_init(
+        FileBox::pin_init(
             pin_init!(Listing {
                 taken <- Mutex::new(
                     Taken {

@@ -30,6 +30,7 @@ use super::{
     proc_fs::{
         self,
         Bytes,
+        FileBox,
         Mutex,
         MutexGuard,
         Seek,
@@ -381,7 +382,9 @@ fn ask<'a>(demand: &mut Demand, records: &mut Records<'a>) -> Result<Option<&'a 
 }
 
 /// What an open file of `/proc/fortune` owns.
+// What a draw uses comes first.
 #[pin_data]
+#[repr(C)]
 pub struct OpenFile {
     #[pin]
     drawn: Mutex<Draw>,
@@ -447,15 +450,18 @@ impl Draw {
         pos: &mut Offset,
     ) -> Result {
         let offset = *pos;
-        if offset == 0 && !self.undelivered && !self.draw(dispenser)? {
-            return Ok(());
-        }
         // CAST: A position is not negative, and no length is wider than 64 bits.
-        if offset as u64 >= self.text.len() as u64 {
+        if offset > 0 && offset as u64 >= self.text.len() as u64 {
             return Ok(());
         }
-        // CAST: Less than a length.
-        let rest = self.text.get(offset as usize..).unwrap_or_default();
+        let rest = if offset > 0 {
+            // CAST: Less than a length.
+            self.text.get(offset as usize..).unwrap_or_default()
+        } else if self.undelivered || self.draw(dispenser)? {
+            &self.text
+        } else {
+            return Ok(());
+        };
         let arrived = buf.write(rest)?;
         if offset == 0 {
             self.undelivered = false;
@@ -586,15 +592,25 @@ impl Unfinished {
 /// The callbacks of `/proc/fortune`.
 pub struct Fortune(pub Arc<Dispenser>);
 
+impl Fortune {
+    /// Counts an error that a call returns.
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, error: Error) -> Error {
+        self.0.count(error);
+        error
+    }
+}
+
 #[vtable]
 impl proc_fs::Operations for Fortune {
-    type Ptr = Pin<KBox<OpenFile>>;
+    type Ptr = Pin<FileBox<OpenFile>>;
 
     const SEEK: Seek = Seek::NoEnd;
 
     #[inline]
     fn open(&self, _file: &LocalFile) -> Result<Self::Ptr> {
-        KBox::pin_init(
+        FileBox::pin_init(
             pin_init!(OpenFile {
                 drawn <- Mutex::new(
                     Draw {
@@ -617,7 +633,7 @@ impl proc_fs::Operations for Fortune {
             }),
             charged(),
         )
-        .inspect_err(|&error| self.0.count(error))
+        .map_err(|error| self.failed(error))
     }
 
     #[inline]
@@ -630,8 +646,9 @@ impl proc_fs::Operations for Fortune {
         if buf.room() == 0 {
             return Ok(());
         }
-        let result = open_file.drawn.lock_killable()?.read(&self.0, buf, pos);
-        result.inspect_err(|&error| self.0.count(error))
+        let drawn = open_file.drawn.lock_killable();
+        let result = drawn.and_then(|mut drawn| drawn.read(&self.0, buf, pos));
+        result.map_err(|error| self.failed(error))
     }
 
     #[inline]
@@ -644,17 +661,19 @@ impl proc_fs::Operations for Fortune {
         if buf.is_empty() {
             return Ok(0);
         }
-        let mut written = open_file.written.lock_killable()?;
-        let result = written.write(&self.0, buf);
-        written.failed = result.is_err();
-        drop(written);
-        result.inspect_err(|&error| self.0.count(error))
+        let written = open_file.written.lock_killable();
+        let result = written.and_then(|mut written| {
+            let result = written.write(&self.0, buf);
+            written.failed = result.is_err();
+            result
+        });
+        result.map_err(|error| self.failed(error))
     }
 
     #[inline]
-    fn release(&self, open_file: Self::Ptr) {
+    fn release(&self, mut open_file: Self::Ptr) {
         // Where the module is being unloaded, /proc/driver/fortune is gone already and nobody sees it.
-        // Nobody has the open file any more: this does not wait.
-        open_file.written.lock().close(&self.0);
+        let written = open_file.as_mut().project().written.data_mut();
+        written.close(&self.0);
     }
 }

@@ -21,7 +21,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `len` bytes at the beginning of their place are initialised.
+/// `len` bytes at the beginning of their place are initialised, and `room` is how many that has.
 ///
 /// # Examples
 ///
@@ -33,18 +33,20 @@ pub struct Bytes<const N: usize> {
     short: [MaybeUninit<u8>; N],
     /// The place of the bytes, if it is not `short`.
     long: Option<KVVec<MaybeUninit<u8>>>,
-    /// How many bytes there are.
+    /// How many bytes there are, and how many there is room for.
     len: usize,
+    room: usize,
 }
 
 impl<const N: usize> Default for Bytes<N> {
     /// No bytes, and room for `N`.
     fn default() -> Self {
-        // INVARIANT: There are none to be initialised.
+        // INVARIANT: There are none to be initialised, and `short` is their place.
         Self {
             short: [const { MaybeUninit::uninit() }; N],
             long: None,
             len: 0,
+            room: N,
         }
     }
 }
@@ -52,7 +54,7 @@ impl<const N: usize> Default for Bytes<N> {
 impl<const N: usize> Bytes<N> {
     /// How many bytes there is room for, those included that there are.
     pub fn room(&self) -> usize {
-        self.long.as_ref().map_or(N, |long| long.len())
+        self.room
     }
 
     /// Forgets all bytes, and makes room for `room`.
@@ -68,7 +70,9 @@ impl<const N: usize> Bytes<N> {
         };
         self.clear();
         if longer.is_some() {
+            // INVARIANT: It has that many.
             self.long = longer;
+            self.room = room;
         }
         Ok(())
     }
@@ -103,6 +107,15 @@ impl<const N: usize> Bytes<N> {
     pub fn set(&mut self, head: &[u8], tail: &[u8]) {
         self.clear();
         self.append(head);
+        if !tail.is_empty() {
+            self.append_tail(tail);
+        }
+    }
+
+    // Not inlined, since most often there is none.
+    #[cold]
+    #[inline(never)]
+    fn append_tail(&mut self, tail: &[u8]) {
         self.append(tail);
     }
 

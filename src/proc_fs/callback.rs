@@ -59,7 +59,7 @@ pub(super) fn errno(error: Error) -> isize {
     error.to_errno() as isize
 }
 
-/// Ends a `read` or `write` of `count` bytes in all, which has left the position at `moved`.
+/// Ends a `read` or `write` of `count` bytes in all, which has moved the position `from` to `to`.
 ///
 /// The next segment of a `readv` or `writev` begins there, without another look at it by the VFS
 /// (`do_loop_readv_writev`): a negative one is EIO.
@@ -68,12 +68,14 @@ pub(super) fn errno(error: Error) -> isize {
 ///
 /// `pos` must be valid for writing.
 #[inline(always)]
-pub(super) unsafe fn finish(pos: *mut Offset, moved: Offset, count: usize) -> isize {
-    if moved < 0 {
-        return errno(EIO);
+pub(super) unsafe fn finish(pos: *mut Offset, from: Offset, to: Offset, count: usize) -> isize {
+    if to != from {
+        if to < 0 {
+            return errno(EIO);
+        }
+        // SAFETY: Valid by the precondition.
+        unsafe { *pos = to };
     }
-    // SAFETY: Valid by the precondition.
-    unsafe { *pos = moved };
     // CAST: The VFS asks for MAX_RW_COUNT at most, and no more than that was done.
     count as isize
 }

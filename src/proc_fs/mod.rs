@@ -54,9 +54,10 @@
 //! **What an open file owns** is an [`Operations::Ptr`], made in `open` and kept in the file's
 //! `private_data`. `release` takes it back exactly once: procfs calls `release` only for files
 //! whose `open` succeeded, and either from the last close or from `proc_remove`, never from both
-//! (`closing` in `close_pdeo`). Between the two it is only borrowed. `pread`, `pwrite` and threads
-//! that share a descriptor run callbacks at once on one open file, hence `Ptr: Sync`; the close and
-//! the remover can be other tasks than the one that opened, hence `Ptr: Send`.
+//! (`closing` in `close_pdeo`). Between the two it is only borrowed, and `release` has it alone.
+//! `pread`, `pwrite` and threads that share a descriptor run callbacks at once on one open file,
+//! hence `Ptr: Sync`; the close and the remover can be other tasks than the one that opened, hence
+//! `Ptr: Send`.
 //!
 //! **Nobody calls on a file that is not open yet.** `open` has a [`LocalFile`]: a reference to the
 //! file which can be kept, but neither leave the thread nor become a descriptor, by which others
@@ -142,6 +143,7 @@ pub use self::{
         File,
         Symlink, //
     },
+    kernel_crate::FileBox,
     list::List,
     mapping::{
         Mapping,

@@ -5,7 +5,15 @@
 //! C header: [`include/linux/mutex.h`](srctree/include/linux/mutex.h), C source:
 //! [`kernel/locking/mutex.c`](srctree/kernel/locking/mutex.c).
 
-use core::pin::Pin;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+    pin::Pin, //
+};
 use kernel::{
     bindings,
     ffi::c_char,
@@ -22,7 +30,8 @@ use kernel::{
     }, //
 };
 
-/// What the kernel crate's [`Mutex`](kernel::sync::Mutex) is, and [`Mutex::lock_killable`] besides.
+/// What the kernel crate's [`Mutex`](kernel::sync::Mutex) is, and [`Mutex::lock_killable`] and
+/// [`Mutex::data_mut`] besides.
 ///
 /// # Examples
 ///
@@ -32,11 +41,13 @@ use kernel::{
 #[pin_data]
 pub struct Mutex<T> {
     #[pin]
-    lock: Lock<T, Killable>,
+    lock: Lock<(), Killable>,
+    data: UnsafeCell<T>,
 }
 
-/// What has a [`Mutex`] locked, until it is dropped.
-pub type MutexGuard<'a, T> = Guard<'a, T, Killable>;
+// SAFETY: Of those who share it, only the one who has it locked gets at the data: as if it were
+// sent from one to the next.
+unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
     /// Makes one, not locked; `key` is [`static_lock_class!`](kernel::static_lock_class).
@@ -46,14 +57,19 @@ impl<T> Mutex<T> {
         key: Pin<&'static LockClassKey>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
-            lock <- Lock::new(data, name, key),
+            lock <- Lock::new((), name, key),
+            data: UnsafeCell::new(data),
         })
     }
 
     /// Locks it, however long that takes: for what nobody has locked for long.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.lock.lock()
+        MutexGuard {
+            _locked: self.lock.lock(),
+            mutex: self,
+            _data: PhantomData,
+        }
     }
 
     /// Locks it, or ends when the task is killed: for what is locked while bytes are copied to or
@@ -64,12 +80,54 @@ impl<T> Mutex<T> {
     /// [`EINTR`]: the task was killed while it waited. One that need not wait is not asked.
     #[inline]
     pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
-        self.lock.try_lock().ok_or(EINTR)
+        Ok(MutexGuard {
+            _locked: self.lock.try_lock().ok_or(EINTR)?,
+            mutex: self,
+            _data: PhantomData,
+        })
+    }
+
+    /// The data, without locking it: nobody else has the mutex. So it is in
+    /// [`Operations::release`](super::Operations::release) with what the open file owns.
+    #[inline]
+    pub fn data_mut(self: Pin<&mut Self>) -> &mut T {
+        self.project().data.get_mut()
+    }
+}
+
+/// What has a [`Mutex`] locked, until it is dropped.
+///
+/// # Invariants
+///
+/// `_locked` has locked the lock of `mutex`.
+#[must_use = "the mutex is unlocked at once when this is not used"]
+pub struct MutexGuard<'a, T> {
+    _locked: Guard<'a, (), Killable>,
+    mutex: &'a Mutex<T>,
+    /// It is shared and sent as the data can be.
+    _data: PhantomData<&'a mut T>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariant nobody else gets at it as long as this is there.
+        unsafe { &*self.mutex.data.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: As above.
+        unsafe { &mut *self.mutex.data.get() }
     }
 }
 
 /// C's `struct mutex`, where [`Backend::try_lock`] waits until the task is killed.
-pub struct Killable;
+struct Killable;
 
 // SAFETY: All but `try_lock` is the `MutexBackend`'s. `mutex_lock_killable` returns 0 when the task
 // owns the mutex, as after `mutex_lock`: both are `__mutex_lock` of a task in another state.

@@ -119,11 +119,11 @@ impl Whence {
 /// ```
 /// #[vtable]
 /// impl proc_fs::Operations for Memory {
-///     type Ptr = KBox<Counted>;
+///     type Ptr = FileBox<Counted>;
 ///
 ///     fn open(&self, file: &LocalFile) -> Result<Self::Ptr> {
 ///         let counters = self.counters.clone();
-///         Ok(KBox::new(Counted { counters }, GFP_KERNEL)?)
+///         Ok(FileBox::new(Counted { counters }, GFP_KERNEL)?)
 ///     }
 ///
 ///     fn read(
@@ -374,10 +374,11 @@ impl<T: Operations> VTable<T> {
         // SAFETY: Who reads (`vfs_read`, io_uring's `loop_rw_iter`) passes a position of its own.
         // That is null for a stream only, which no file is that nobody has called `stream_open`
         // for.
-        let mut moved = unsafe { *pos };
+        let from = unsafe { *pos };
+        let mut moved = from;
         match data.read(ptr, &mut buf, &mut moved) {
             // SAFETY: As above.
-            Ok(()) => unsafe { finish(pos, moved, buf.written()) },
+            Ok(()) => unsafe { finish(pos, from, moved, buf.written()) },
             Err(error) => errno(error),
         }
     }
@@ -399,10 +400,11 @@ impl<T: Operations> VTable<T> {
         // SAFETY: The kiocb is the caller's, who waits for this call.
         let pos = unsafe { &raw mut (*kiocb).ki_pos };
         // SAFETY: As above.
-        let mut moved = unsafe { *pos };
+        let from = unsafe { *pos };
+        let mut moved = from;
         match data.read_iter(ptr, &mut buf, &mut moved) {
             // SAFETY: As above.
-            Ok(()) => unsafe { finish(pos, moved, buf.written()) },
+            Ok(()) => unsafe { finish(pos, from, moved, buf.written()) },
             Err(error) => errno(error),
         }
     }
@@ -420,10 +422,11 @@ impl<T: Operations> VTable<T> {
         let (data, ptr) = unsafe { Self::opened(file) };
         let mut buf = UserReader::new(buf, count);
         // SAFETY: `vfs_write` passes a position of its caller's: see `read`.
-        let mut moved = unsafe { *pos };
+        let from = unsafe { *pos };
+        let mut moved = from;
         match data.write(ptr, &mut buf, &mut moved) {
             // SAFETY: As above.
-            Ok(done) if done <= count => unsafe { finish(pos, moved, done) },
+            Ok(done) if done <= count => unsafe { finish(pos, from, moved, done) },
             Ok(_) => errno(EIO),
             Err(error) => errno(error),
         }
@@ -485,8 +488,11 @@ impl<T: Operations> VTable<T> {
         let data = unsafe { data::<T>(inode) };
         // SAFETY: The file is there until this returns.
         let ptr = unsafe { (*file).private_data };
-        // SAFETY: `open` put the result of `into_foreign` there, and procfs calls `release` once
-        // for each successful `open`.
+        // SAFETY:
+        // - `open` put the result of `into_foreign` there, and procfs calls `release` once for each
+        //   successful `open`.
+        // - It is not borrowed: `__fput` calls after the last reference to the file, which a call
+        //   holds, is gone, and `proc_entry_rundown` after the last call that `use_pde` has let in.
         let ptr = unsafe { T::Ptr::from_foreign(ptr) };
         data.release(ptr);
         0

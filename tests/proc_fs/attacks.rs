@@ -19,6 +19,10 @@ use core::{
     },
 };
 use kernel::{
+    alloc::flags::{
+        __GFP_NOWARN,
+        __GFP_ZERO, //
+    },
     fs::{
         file::Offset,
         LocalFile, //
@@ -45,6 +49,7 @@ use proc_fs::{
     Bytes,
     Dir,
     File,
+    FileBox,
     IterWriter,
     List,
     Mapping,
@@ -199,6 +204,35 @@ const LISTED: &[(&CStr, Listed)] = &[
     }),
 ];
 
+/// Boxes of some sizes, with the flags by which they are made in another way and with others: they are as aligned as
+/// what is in them, hold what was put there, and are zeroes where that was asked for.
+fn boxes() -> Result {
+    #[repr(align(256))]
+    struct Aligned([u8; 256]);
+
+    let user = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+    for flags in [user, user | __GFP_ZERO, GFP_KERNEL, GFP_KERNEL | __GFP_ZERO] {
+        drop(FileBox::new((), flags)?);
+        let number = FileBox::new(0xfeed, flags)?;
+        let aligned = FileBox::new(Aligned([1; 256]), flags)?;
+        let mut zeroed = FileBox::<[u8; 3000]>::zeroed(flags)?;
+        if *number != 0xfeed || aligned.0 != [1; 256] || zeroed.iter().any(|&byte| byte != 0) {
+            return Err(ENXIO);
+        }
+        if &raw const *aligned as usize % 256 != 0 {
+            return Err(ENXIO);
+        }
+        // The next one that is there begins with these.
+        *zeroed = [0xff; 3000];
+        drop(number);
+    }
+    // Nobody has so much.
+    match FileBox::<MaybeUninit<[u8; 1 << 40]>>::new_uninit(user) {
+        Ok(_) => Err(ENXIO),
+        Err(_) => Ok(()),
+    }
+}
+
 /// What an open file does; nothing, if it is none of these.
 #[derive(Clone, Copy)]
 enum Done {
@@ -278,6 +312,7 @@ const DONE: &[(&CStr, Done)] = &[
         }),
     ),
     (c"open_stale", Done::Open(|_| Err(EOPENSTALE))),
+    (c"open_with_boxes", Done::Open(|_| boxes())),
     (c"write_claims", Done::Write(|_, _| Ok(usize::MAX))),
     (
         c"write_to_a_negative_place",

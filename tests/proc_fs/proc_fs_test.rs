@@ -39,6 +39,7 @@ use kernel::{
 use proc_fs::{
     Dir,
     File,
+    FileBox,
     IterWriter,
     Mapping,
     Mode,
@@ -137,7 +138,7 @@ impl Memory {
 
 #[vtable]
 impl proc_fs::Operations for Memory {
-    type Ptr = KBox<Counted>;
+    type Ptr = FileBox<Counted>;
 
     fn open(&self, file: &LocalFile) -> Result<Self::Ptr> {
         // So that there is an open that fails.
@@ -146,7 +147,7 @@ impl proc_fs::Operations for Memory {
         }
         self.counters.opened.fetch_add(1, Relaxed);
         let counters = self.counters.clone();
-        Ok(KBox::new(Counted { counters }, GFP_KERNEL)?)
+        Ok(FileBox::new(Counted { counters }, GFP_KERNEL)?)
     }
 
     fn read(&self, _counted: &Counted, buf: &mut UserWriter<'_>, pos: &mut Offset) -> Result {
@@ -206,7 +207,7 @@ impl proc_fs::Operations for Memory {
         mapping.insert(0, &self.page)
     }
 
-    fn release(&self, counted: KBox<Counted>) {
+    fn release(&self, counted: FileBox<Counted>) {
         // Nothing was released before its time.
         if self.counters.opened.load(Relaxed) <= self.counters.released.load(Relaxed) {
             pr_err!("released more than was opened\n");

@@ -54,6 +54,7 @@ ktap::tests!(attacks, Guest:
     file_kept_in_open,
     no_calls_before_open_has_returned,
     open_of_a_stale_file,
+    boxes_of_any_flags_and_size,
     pages_where_none_can_be,
     pages_begin_as_zeroes,
     mapping_that_can_not_be_written,
@@ -440,6 +441,13 @@ fn open_of_a_stale_file() {
     // The VFS opens it three times, and gives up.
     let opened = open(path("open_stale").as_str(), OFlag::O_RDONLY, Mode::empty());
     assert_eq!(opened.map(drop), Err(Errno::ESTALE));
+}
+
+fn boxes_of_any_flags_and_size() {
+    let _module = load();
+    for _ in 0..100 {
+        assert_eq!(ioctl(ro("open_with_boxes").as_raw_fd(), 0), Ok(0xfeed));
+    }
 }
 
 /// Maps the first page of a file.
