@@ -349,7 +349,7 @@ fn commands() -> Result<()> {
 /// Prints calls a second of one thread and of two, each on a CPU of its own: lines of `B9`, the file, how many threads,
 /// and the rate.
 fn by_time() -> Result<()> {
-    const ROUNDS: usize = 7;
+    const ROUNDS: usize = 25;
     let (_modules, targets) = load(1 << 20)?;
     for target in &targets {
         target.store(1000)?;
