@@ -82,7 +82,7 @@ struct Count {
     of: u32,
 }
 
-ktap::tests!(bench, Boot, Counted: instructions_of_a_call);
+ktap::tests!(bench, Boot, Counted: instructions_of_a_call, waits_in_instructions needs(Soak));
 
 /// No call takes many more instructions than its twin in C: `make bench QUICK=1`.
 fn instructions_of_a_call() {
@@ -100,6 +100,32 @@ fn instructions_of_a_call() {
         note(format!("figure: {}", line.trim_end()));
     }
     assert!(!rows.iter().any(|row| row.worse), "{table}");
+}
+
+/// How long a reader waits for what others do with the pot, by a clock that counts instructions, one a nanosecond: the
+/// host, which gives a CPU to whom it likes, has no part in that.
+fn waits_in_instructions() {
+    let output = kernel(Need::Counted)
+        .boot()
+        .args(["--icount", "--", "guest", "test"])
+        .arg("bounds.nobody_waits_for_long")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let mut figures = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# figure: "));
+    let figure = figures.next().expect("a figure");
+    note(format!(
+        "figure: {}",
+        figure.replace("waits for", "waits, by counted instructions, for")
+    ));
+    let wait = figure
+        .split_once("waits for ")
+        .and_then(|(_, wait)| wait.split_once("ms"));
+    let wait: f64 = wait.expect("milliseconds").0.parse().unwrap();
+    assert!(wait <= 20., "{figure}");
 }
 
 /// Compares, and says whether nothing is worse than it was.

@@ -34,6 +34,9 @@ ktap::tests!(bounds, Guest:
 /// What a wait does not reach in one of [`TRIES`], however slow the machine is that pretends to be this one.
 const FOR_EVER: Duration = Duration::from_secs(1);
 
+/// What a wait should not reach: one that does is looked at again.
+const ENOUGH: Duration = Duration::from_millis(20);
+
 /// The host may give a CPU to somebody else for that long, but not each time.
 const TRIES: usize = 3;
 
@@ -81,30 +84,40 @@ fn longest_wait(f: impl FnOnce()) -> Duration {
     })
 }
 
-/// How long a reader waits at most for each thing that is done with the pot, which has that size.
+/// How long a reader waits at most for each thing that is done with the pot, which has that size: of some tries the
+/// least, since what the pot does it does each time.
 fn waits(size: usize) -> Vec<(Duration, String)> {
-    set("clear", "1").unwrap();
     let long = vec![b'y'; 65536];
     let mut waits = Vec::new();
-    let mut wait = |what: String, f: &dyn Fn()| waits.push((longest_wait(f), what));
+    let mut wait = |what: String, prepare: &dyn Fn(), f: &dyn Fn()| {
+        let mut least = Duration::MAX;
+        for _ in 0..TRIES {
+            if least > ENOUGH {
+                prepare();
+                least = least.min(longest_wait(f));
+            }
+        }
+        waits.push((least, what));
+    };
+    let clear = || {
+        set("clear", "1").unwrap();
+    };
+    let full = || fill(size);
     for order in ["sequential", "random", "shuffle"] {
         set("order", order).unwrap();
-        wait(format!("fill, {order}"), &|| fill(size));
+        wait(format!("fill, {order}"), &clear, &full);
         // All leave, at once and one after the other.
-        wait(format!("evict all, {order}"), &|| fill(size));
-        wait(format!("evict some, {order}"), &|| {
+        wait(format!("evict all, {order}"), &|| {}, &full);
+        wait(format!("evict some, {order}"), &full, &|| {
             for _ in 0..size / 65537 {
                 assert_eq!(store(&long), Ok(long.len()));
             }
         });
-        fill(size);
-        wait(format!("clear, {order}"), &|| {
-            set("clear", "1").unwrap();
-        });
+        wait(format!("clear, {order}"), &full, &clear);
     }
-    fill(size);
-    wait("list".to_owned(), &|| assert_eq!(pot().len(), 2 * size + 2));
-    wait("reorder".to_owned(), &|| {
+    let list = || assert_eq!(pot().len(), 2 * size + 2);
+    wait("list".to_owned(), &full, &list);
+    wait("reorder".to_owned(), &|| {}, &|| {
         for order in ["sequential", "random", "shuffle"].repeat(100) {
             set("order", order).unwrap();
         }
@@ -116,16 +129,8 @@ fn nobody_waits_for_long() {
     let size = size(8);
     let _module = Module::load(&format!("pot_size={size}"));
     set("when_full", "evict").unwrap();
-    let tries = (0..TRIES).map(|_| waits(size).into_iter().max().unwrap());
-    let mut seen = Vec::new();
-    for longest in tries {
-        seen.push(longest);
-        if seen.last().is_some_and(|(wait, _)| *wait < FOR_EVER) {
-            break;
-        }
-    }
-    let (longest, what) = seen.iter().min().unwrap();
-    assert!(*longest < FOR_EVER, "{seen:?}");
+    let (longest, what) = waits(size).into_iter().max().unwrap();
+    assert!(longest < FOR_EVER, "{longest:?}, {what}");
     // What waits there are without the pot, on this machine as it is now.
     let others = longest_wait(|| {
         let begun = Instant::now();
