@@ -10,7 +10,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-ktap::tests!(debugger, Machine, Asked: breaks_in_a_callback_of_a_module);
+ktap::tests!(debugger, Machine, Asked:
+    breaks_in_a_callback_of_a_module,
+    breaks_in_one_on_arm64,
+);
 
 /// A guest that is stopped; killed when it is dropped, if it has not ended.
 struct Stopped(Child);
@@ -68,9 +71,17 @@ fn session() -> Vec<(String, Vec<&'static str>)> {
 }
 
 fn breaks_in_a_callback_of_a_module() {
+    breaks_on(boot::default_kernel());
+}
+
+fn breaks_in_one_on_arm64() {
+    breaks_on("debian-7.2-arm64");
+}
+
+fn breaks_on(kernel: &str) {
     let work = work("debugger");
     let mut boot = Command::new("qemu/boot")
-        .args(["--gdb", "--", "sh", "-c"])
+        .args(["--kernel", kernel, "--gdb", "--", "sh", "-c"])
         .arg("echo one > /proc/fortune && cat /proc/fortune && echo two > /proc/fortune")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
