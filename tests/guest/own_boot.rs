@@ -9,6 +9,7 @@ use std::{fs, process::Command};
 pub(crate) fn tests() -> Vec<ktap::Test> {
     [
         classic::tests(),
+        hung::tests(),
         loading::tests(),
         proc_fs::tests(),
         unloading::tests(),
@@ -88,6 +89,18 @@ mod classic {
         for line in &outcomes[0].figures {
             note(format!("figure: {line}"));
         }
+    }
+}
+
+mod hung {
+    use super::*;
+
+    // Outside of the root, where bpftrace can be fetched.
+    ktap::tests!(hung, Machine, Asked: is_seen_by_bpftrace);
+
+    fn is_seen_by_bpftrace() {
+        let said = run(Command::new("scripts/guest").args(["--bpftrace", "hung", "bpftrace"]));
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
     }
 }
 

@@ -1,33 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The sessions that are shown in src/article.md and src/hung.md, typed once more: the blocks that are marked `console`
-//! have the commands, after `# `, and what they print. One shell takes all of a document.
+//! have the commands, after `# `, where `> ` continues one, and what they print. One shell takes all of a document, and
+//! another one all blocks of it that are marked with one more word.
 
 use std::{fs, process::Command};
 
-/// What `console` blocks hold, in order.
-fn session(document: &str) -> String {
+/// What the blocks with that mark hold, in order.
+fn session(document: &str, mark: &str) -> String {
     let mut inside = false;
     let mut session = String::new();
     for line in document.lines() {
-        match line {
-            "```console" => inside = true,
-            "```" => inside = false,
-            line if inside => session += &format!("{line}\n"),
-            _ => {}
+        match line.strip_prefix("```") {
+            Some(begun) => inside = begun == mark,
+            None if inside => session += &format!("{line}\n"),
+            None => {}
         }
     }
     session
+}
+
+/// The commands in a session.
+fn commands(session: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    // Whether the last line was one.
+    let mut open = false;
+    for line in session.lines() {
+        let (begins, goes_on) = (line.strip_prefix("# "), line.strip_prefix("> "));
+        match (begins, goes_on, commands.last_mut()) {
+            (Some(command), ..) => commands.push(command.to_owned()),
+            (_, Some(more), Some(command)) if open => *command += &format!("\n{more}"),
+            _ => {
+                open = false;
+                continue;
+            }
+        }
+        open = true;
+    }
+    commands
 }
 
 /// A session as a terminal shows it: its commands, given to one busybox shell, and all that they print. `after` is done at
 /// the end, and not shown.
 fn typed(session: &str, after: &str) -> String {
     const SCRIPT: &str = "/tmp/session";
-    let commands = session.lines().filter_map(|line| line.strip_prefix("# "));
     let mut script = String::new();
-    for command in commands {
-        let quoted = command.replace('\'', r"'\''");
+    for command in commands(session) {
+        let quoted = command.replace('\'', r"'\''").replace('\n', "\n> ");
         script += &format!("echo '# {quoted}'\n{command}\n");
     }
     script += &format!("{{ {after}; }} > /dev/null 2>&1\n");
@@ -40,7 +59,8 @@ fn typed(session: &str, after: &str) -> String {
 }
 
 /// A line without what is another one each time: `…` stands for the time of a line of the kernel log, for a number in
-/// hexadecimal, with four digits or more, or of a process, and for the hash of our crate in a mangled name.
+/// hexadecimal, with four digits or more, of a process, or of bytes into a function, and for the hash of our crate in a
+/// mangled name.
 fn lasting(line: &str) -> String {
     let mut rest = line.trim_end();
     let mut lasting = String::new();
@@ -58,6 +78,7 @@ fn lasting(line: &str) -> String {
             word.len() >= least && word.bytes().all(|byte| byte.is_ascii_digit())
         };
         let of_process = lasting.ends_with("/proc/") && is_number(word, 1);
+        let of_bytes = lasting.ends_with('+') && is_number(word, 1);
         let is_hex = word.strip_prefix("0x").is_some_and(|digits| {
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
         });
@@ -65,7 +86,7 @@ fn lasting(line: &str) -> String {
             Some((before, _)) if after.starts_with("_7fortune") => {
                 lasting += &format!("{before}Cs…");
             }
-            _ if of_process || is_hex || is_number(word, 4) => lasting += "…",
+            _ if of_process || of_bytes || is_hex || is_number(word, 4) => lasting += "…",
             _ => lasting += word,
         }
         let next = after.find(|c: char| c.is_ascii_alphanumeric());
@@ -87,10 +108,10 @@ fn are_as_shown(lines: &[String], shown: &[String]) -> bool {
     }
 }
 
-/// Types the session of a document, and compares.
+/// Types a session of a document, and compares.
 #[track_caller]
-fn assert_as_shown(document: &str, after: &str) {
-    let shown = session(document);
+fn assert_as_shown(document: &str, mark: &str, after: &str) {
+    let shown = session(document, mark);
     assert!(!shown.is_empty());
     let typed = typed(&shown, after);
     let lines = |text: &str| text.lines().map(lasting).collect::<Vec<_>>();
@@ -110,7 +131,11 @@ fn assert_as_shown(document: &str, after: &str) {
 }
 
 pub(crate) mod article {
-    ktap::tests!(article, Guest, Stock, Once: each_step_does_what_is_shown, numbers_are_told_from_words);
+    ktap::tests!(article, Guest, Stock, Once:
+        each_step_does_what_is_shown,
+        numbers_are_told_from_words,
+        commands_are_told_from_what_they_print,
+    );
 
     fn each_step_does_what_is_shown() {
         // As `make shell` begins.
@@ -118,7 +143,7 @@ pub(crate) mod article {
         // The session unloads it, and loads it again.
         std::mem::forget(module);
         let document = include_str!("../../../src/article.md");
-        super::assert_as_shown(document, "rmmod fortune");
+        super::assert_as_shown(document, "console", "rmmod fortune");
     }
 
     fn numbers_are_told_from_words() {
@@ -134,6 +159,7 @@ pub(crate) mod article {
                 "_RNvMs_NtNtCsanH2lG6dIOj_7fortune7proc_fs+0x9d/0x250  ",
                 "_RNvMs_NtNtCs…_7fortune7proc_fs+…/…",
             ),
+            ("vfs_read+193 193", "vfs_read+… 193"),
         ] {
             assert_eq!(super::lasting(line), lasting);
         }
@@ -149,16 +175,32 @@ pub(crate) mod article {
             assert_eq!(super::are_as_shown(&lines("a\nb\nc"), &lines(shown)), same);
         }
     }
+
+    fn commands_are_told_from_what_they_print() {
+        let document = "```console\n# a\n> b\nc\n> d\n# e\n```\n# f\n```console g\n# h\n```\n";
+        let commands = |mark| super::commands(&super::session(document, mark));
+        assert_eq!(commands("console"), ["a\nb", "e"]);
+        assert_eq!(commands("console g"), ["h"]);
+    }
 }
 
 pub(crate) mod hung {
     ktap::tests!(hung, Guest, Stock, Once: is_found_as_shown [O1 O4 U1]);
 
     fn is_found_as_shown() {
+        types("console");
+    }
+
+    /// What `guest hung bpftrace` does, in a guest that has it.
+    pub(crate) fn is_seen_by_bpftrace() {
+        types("console bpftrace");
+    }
+
+    fn types(mark: &str) {
         let module = crate::module::Module::load("");
         std::mem::forget(module);
         let document = include_str!("../../../src/hung.md");
-        let after = "killall -9 reader waiter; exec 3<&-; rmmod fortune";
-        super::assert_as_shown(document, after);
+        let after = "killall -9 strace reader waiter; exec 3<&-; rmmod fortune";
+        super::assert_as_shown(document, mark, after);
     }
 }

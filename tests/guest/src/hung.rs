@@ -3,7 +3,7 @@
 //! What src/hung.md looks for: a reader that is stalled in a page fault, and one that waits for it. Both use descriptor 3,
 //! which the shell has opened, and with which they share one open file.
 
-use crate::memory::Stall;
+use crate::{documents, memory::Stall};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::uio::pread;
 use std::{
@@ -17,13 +17,18 @@ use std::{
 
 const FD: RawFd = 3;
 
-/// `guest hung reader` and `guest hung waiter` start a process of that name, and end when it hangs.
+/// `guest hung reader` and `guest hung waiter` start a process of that name, and end when it hangs. `guest hung bpftrace`
+/// types what is shown with bpftrace, and compares.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     match words {
         ["reader"] => start("reader", "stalled"),
         ["waiter"] => start("waiter", "waits"),
         ["reader", "hangs"] => reader(),
         ["waiter", "hangs"] => waiter(),
+        ["bpftrace"] => {
+            documents::hung::is_seen_by_bpftrace();
+            Ok(())
+        }
         _ => bail!("usage: guest hung reader|waiter, with /proc/fortune open as descriptor 3"),
     }
 }
