@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The layout of struct proc_ops as the kernel's own C compiler sees it. Kbuild compiles this file to
- * assembly only and turns its markers into Rust constants, which bindings.rs compares with what
+ * The layout of struct proc_ops as the kernel's own C compiler sees it. Kbuild compiles this file
+ * to assembly only and turns its markers into Rust constants, which bindings.rs compares with what
  * bindgen's libclang made of the same header.
  */
 

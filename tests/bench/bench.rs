@@ -397,7 +397,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// B9, B10 and what the modules take when they are loaded: two CPUs, each on a thread of the host's, and the clock; and the index.
+/// B9, B10 and what the modules take when they are loaded: two CPUs, each on a thread of the host's, and the clock; and
+/// the index.
 fn by_time(options: &Options) -> Result<Vec<Row>> {
     let text = guest(options, &["--smp", "2"], &["time"])?;
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
