@@ -35,15 +35,15 @@ test: ## all tests, on every kernel of KERNELS; TESTS=pattern,… for some; V=1 
 	scripts/test $(if $(V),--table) "$(KERNELS)" $(subst $(comma), ,$(TESTS))
 
 .PHONY: soak
-soak: ## the same to their full amounts, for hours; Ctrl-C ends it with what was done
+soak: ## all tests at full length, for hours; Ctrl-C ends it, and it says what was done
 	scripts/test --soak "$(KERNELS)" $(subst $(comma), ,$(TESTS))
 
 .PHONY: bench
-bench: ## what calls cost, beside a twin in C; QUICK=1 for the instructions alone
+bench: ## what calls cost, beside the same module in C; QUICK=1 for the instructions alone
 	scripts/bench $(if $(QUICK),--quick)
 
 .PHONY: check
-check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics
+check: ## rustfmt, clippy, shellcheck, licences, unsafe code, panics, links, pictures
 	scripts/check
 
 .PHONY: doc
@@ -89,7 +89,7 @@ dkms-install: ## let DKMS on this machine build the module for its kernels, now 
 	scripts/dkms-install
 
 .PHONY: deb
-deb: ## the Debian package of the module, for DKMS, in build/deb
+deb: ## two Debian packages, in build/deb: the module for DKMS, and what completes kernel headers
 	scripts/deb
 
 #: What is kept outside the tree

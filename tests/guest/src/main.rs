@@ -57,7 +57,8 @@ fn main() -> ExitCode {
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest list | guest test|contract|soak [PATTERN…] | guest classic [fortune] NUMBER… | guest fuzz SEED [CALLS] | guest bench WORD… | guest descriptors | guest stall read|write | guest hung reader|waiter"
+                "usage: guest list | test|contract|soak [PATTERN…] | classic [fortune] NUMBER… | fuzz SEED [CALLS] |\n             \
+                 bench WORD… | descriptors | stall read|write | hung reader|waiter|bpftrace"
             );
             ExitCode::from(2)
         }

@@ -39,7 +39,10 @@ pub(crate) fn check() -> Result<()> {
     all.push((RECORDING, recording(TRANSCRIPT)));
     for (path, picture) in all {
         let there = fs::read_to_string(path).context(path)?;
-        ensure!(there == picture, "{path} is not of today: scripts/pictures");
+        ensure!(
+            there == picture,
+            "{path} is out of date: scripts/pictures makes it anew"
+        );
     }
     Ok(())
 }
@@ -286,7 +289,11 @@ fn cat() -> String {
                 "Draw::draw",
                 "at position 0 only: takes the next fortune",
             ),
-            ("safe", "Draw::read", "from the position on, and moves that"),
+            (
+                "safe",
+                "Draw::read",
+                "copies from the position on, and moves the position",
+            ),
             (
                 "unsafe",
                 "UserWriter::write",
