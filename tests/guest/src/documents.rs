@@ -200,7 +200,8 @@ pub(crate) mod hung {
         let module = crate::module::Module::load("");
         std::mem::forget(module);
         let document = include_str!("../../../src/hung.md");
-        let after = "killall -9 strace reader waiter; exec 3<&-; rmmod fortune";
+        let after =
+            "killall -9 strace reader waiter; exec 3<&-; rm /tmp/seen /tmp/calls; rmmod fortune";
         super::assert_as_shown(document, mark, after);
     }
 }
