@@ -126,13 +126,13 @@ impl Unfinished {
     /// What is complete when these bytes have been written.
     fn write(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut done = Vec::new();
-        for &byte in bytes {
-            self.line.push(byte);
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.line.extend(part);
             if self.line == b"%\n" {
                 self.line.clear();
                 self.separated = true;
                 done.push(self.complete());
-            } else if byte == b'\n' {
+            } else if part.ends_with(b"\n") {
                 self.fortune.append(&mut self.line);
             }
         }

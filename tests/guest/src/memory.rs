@@ -139,7 +139,12 @@ impl Buffer {
         let (written, after) = tail
             .split_at_checked(count)
             .ok_or_else(|| format!("{count} bytes where {writable} can be written"))?;
-        if before.iter().chain(after).any(|&byte| byte != Self::CANARY) {
+        // Each byte is that before it: comparing slices is what is fast in a guest.
+        let untouched = |part: &[u8]| {
+            part.split_first()
+                .is_none_or(|(first, rest)| *first == Self::CANARY && *rest == part[..rest.len()])
+        };
+        if !untouched(before) || !untouched(after) {
             return Err(format!("more than the {count} bytes were written to"));
         }
         Ok(written.to_vec())
