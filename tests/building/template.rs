@@ -131,8 +131,19 @@ fn notices_what_is_wrong() {
     fs::write(&source, wrong).unwrap();
     let said = run(&mut make("test"));
     assert_ne!(said.status, Some(0), "{}", said.stdout);
-    let counts = said.stdout.lines().any(|line| line == "1 passed, 1 failed");
-    assert!(counts, "{}{}", said.stdout, said.stderr);
+    for line in [
+        "FAILED  debian-7.2: hello.greets",
+        "        again: make test TESTS=hello.greets KERNELS=debian-7.2",
+        "1 passed, 1 failed",
+    ] {
+        let line = line.replace("hello", "greeter");
+        let is_there = said.stdout.lines().any(|one| one == line);
+        assert!(
+            is_there,
+            "{line} is missing: {}{}",
+            said.stdout, said.stderr
+        );
+    }
 }
 
 fn refuses_names() {
