@@ -79,6 +79,11 @@ fn say_how_far_they_are() {
     assert_eq!(far(one), "linux-source-7.2, 155 MB\n");
     let done = format!("{one}Fetched 155 MB in 3s (50 MB/s)\\nI: extracting archives...\\n");
     assert_eq!(far(&done), "I: extracting archives...\n");
+    // As apt says it to programs, within a package too.
+    let whole = format!("Need to get 200.4 MB of archives.\\ndlstatus:1:0.0000:x\\n{one}");
+    assert_eq!(far(&whole), "0 of 200 MB");
+    let part = format!("{whole}dlstatus:1:61.1234:Retrieving file 1 of 2 (4s remaining)\\n");
+    assert_eq!(far(&part), "122 of 200 MB");
     assert_eq!(
         far("x\\n  CC [M]  drivers/net/tun.o\\n"),
         "drivers/net/tun.o\n"
@@ -144,6 +149,19 @@ fn say_what_is_wrong_with_the_machine() {
         said.stderr
     );
     assert!(!cache.join("fortune-ko/big.1").exists());
+    for (cache, script_of, dir) in [
+        (Path::new("/proc"), "true", "/proc/fortune-ko"),
+        (
+            &*cache,
+            "top=/proc; step 'making it' true",
+            "/proc/build/log",
+        ),
+    ] {
+        let said = script(cache, script_of);
+        assert_eq!(said.status, Some(1));
+        let line = format!("scripts/some: {dir} can't be written to\n");
+        assert_eq!(said.stderr, line);
+    }
     // On a machine of another distribution.
     let said = script(&cache, "command() { [ \"$2\" = dnf ]; }; debian_tools");
     assert_eq!(said.status, Some(1));
