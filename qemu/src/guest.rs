@@ -49,7 +49,8 @@ const ARCHITECTURES: [Architecture; 2] = [
         cpu: "x86_64",
         qemu: "qemu-system-x86_64",
         machine: "pc",
-        emulated: "max",
+        // Instructions that a CPU repeats are slow to emulate: kernels that know a CPU to be fast at those copy with them.
+        emulated: "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc",
         console: "ttyS0",
         known: "no_timer_check tsc=reliable",
     },
