@@ -25,6 +25,8 @@ pub(crate) struct Debugger {
     monitor: UnixStream,
     /// To the guest's init.
     status: UnixStream,
+    /// What the debugger can know of the kernel, where it was built here.
+    kernel: PathBuf,
     /// The modules that were built.
     modules: Vec<PathBuf>,
     /// The lines of the init so far.
@@ -32,10 +34,16 @@ pub(crate) struct Debugger {
 }
 
 impl Debugger {
-    pub(crate) fn new(monitor: UnixStream, status: UnixStream, modules: &[PathBuf]) -> Self {
+    pub(crate) fn new(
+        monitor: UnixStream,
+        status: UnixStream,
+        kernel: &Path,
+        modules: &[PathBuf],
+    ) -> Self {
         Self {
             monitor,
             status,
+            kernel: kernel.with_extension("debug"),
             modules: modules.to_vec(),
             sections: Vec::new(),
         }
@@ -77,9 +85,10 @@ impl Debugger {
     /// What gdb is to do first.
     fn script(&self) -> Result<String> {
         // The guest comes first: it says what a machine it is, and so how wide addresses are.
-        let mut script = format!(
-            "set confirm off\nset language rust\nset remotetimeout 60\ntarget remote {SOCKET}\n"
-        );
+        let mut script = format!("set confirm off\nset remotetimeout 60\ntarget remote {SOCKET}\n");
+        if self.kernel.exists() {
+            writeln!(script, "symbol-file {}", shown(&self.kernel).display())?;
+        }
         for module in &self.modules {
             let name = module.file_stem().context("a module's name")?;
             let name = name.to_string_lossy().replace('-', "_");

@@ -237,7 +237,8 @@ impl Guest {
                     "chardev=monitor,mode=readline",
                 ])
                 .args(["-gdb", &gdb]);
-            debugger = Some(Debugger::new(monitor, status.try_clone()?, modules));
+            let status = status.try_clone()?;
+            debugger = Some(Debugger::new(monitor, status, &machine.kernel, modules));
         }
 
         let mut qemu = sockets
