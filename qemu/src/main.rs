@@ -235,7 +235,7 @@ struct Failure {
 fn stack(log: &str, mut complaints: Vec<String>, modules: &[PathBuf]) -> Vec<String> {
     let first = complaints.remove(0);
     // It is what all of them show.
-    complaints.retain(|line| !line.ends_with("Call Trace:"));
+    complaints.retain(|line| !scan::is_stack(line));
     let frames = scan::frames(log, &first);
     let frames = frames
         .iter()

@@ -6,7 +6,7 @@
 mod logs;
 
 use crate::{
-    kernel::{Said, kernel, run, work},
+    kernel::{Said, kernel, run, succeed, work},
     terminal::Terminal,
 };
 use ktap::{Need, figure, note};
@@ -18,7 +18,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, SystemTime},
 };
@@ -35,6 +35,7 @@ ktap::tests!(boot, Boot:
     keeps_the_last_logs,
     says_what_a_kernel_died_of,
     says_by_which_signal_the_command_was_ended,
+    crash_of_a_program_is_the_programs,
     each_failure_is_told_from_the_others,
     options,
     root_of_ones_own,
@@ -222,8 +223,13 @@ fn keeps_the_last_logs() {
 fn says_what_a_kernel_died_of() {
     let said = boot(&["--", "sh", "-c", "echo c > /proc/sysrq-trigger"]);
     assert_eq!(said.status, Some(125), "{}", said.stderr);
-    let lines: Vec<&str> = said.stderr.lines().take(3).collect();
-    assert_eq!(lines[0], "qemu/boot: the kernel died:");
+    let died = |said: &Said| -> Vec<String> {
+        let lines = said.stderr.lines();
+        let lines = lines.skip_while(|line| *line != "qemu/boot: the kernel died:");
+        lines.take(3).map(str::to_owned).collect()
+    };
+    let lines = died(&said);
+    assert_eq!(lines.len(), 3, "{}", said.stderr);
     assert!(lines[1].ends_with("Kernel panic - not syncing: sysrq triggered crash"));
     assert!(
         lines[2].starts_with("|     sysrq_handle_crash+0x"),
@@ -239,17 +245,14 @@ fn says_what_a_kernel_died_of() {
         "crash.ko",
     ]);
     assert_eq!(said.status, Some(125), "{}", said.stderr);
-    let mut lines = said
-        .stderr
-        .lines()
-        .skip_while(|line| *line != "qemu/boot: the kernel died:");
-    let cause = lines.nth(1).unwrap_or_default();
+    let lines = died(&said);
+    assert_eq!(lines.len(), 3, "{}", said.stderr);
+    let (cause, frame) = (&lines[1], &lines[2]);
     assert!(
         cause.contains("BUG: kernel NULL pointer dereference"),
         "{}",
         said.stderr
     );
-    let frame = lines.next().unwrap_or_default();
     assert!(frame.starts_with("|     crash_write"), "{}", said.stderr);
     let source = fs::read_to_string("tests/harness/modules/crash/crash.c").unwrap();
     let line = source
@@ -264,6 +267,38 @@ fn says_what_a_kernel_died_of() {
 fn says_by_which_signal_the_command_was_ended() {
     let said = boot(&["--", "sh", "-c", "kill -SEGV $$"]);
     assert_ends(&said, 139, "", "qemu/boot: sh was ended by SIGSEGV");
+}
+
+/// Makes a program that writes to an address.
+fn crashes(name: &str, address: &str) -> PathBuf {
+    let work = work(name);
+    let (source, program) = (work.join("crash.c"), work.join(name));
+    let text = format!("void _start(void) {{ *(volatile int *){address} = 1; }}\n");
+    fs::write(&source, text).unwrap();
+    let mut compile = Command::new("gcc");
+    compile.args(["-static", "-nostdlib", "-o"]);
+    succeed(compile.args([&program, &source]));
+    program
+}
+
+fn crash_of_a_program_is_the_programs() {
+    // On x86 what is no address at all is a general protection fault.
+    for (name, address, said) in [
+        ("nowhere", "0", "segfault at 0 ip"),
+        (
+            "no_address",
+            "0x8000000000000000",
+            "] general protection fault ip:",
+        ),
+    ] {
+        let program = crashes(name, address);
+        let file = format!("--file={}", program.display());
+        let output = boot(&[&file, "--console", "--", &format!("./{name}")]);
+        let ended = format!("qemu/boot: ./{name} was ended by SIGSEGV");
+        assert_ends(&output, 139, "", &ended);
+        let x86 = kernel(Need::Kernel).is.architecture == "amd64";
+        assert!(!x86 || output.stderr.contains(said), "{}", output.stderr);
+    }
 }
 
 /// A failure of the guest, of QEMU, or of the machine they run on.
