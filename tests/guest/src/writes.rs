@@ -218,7 +218,7 @@ fn each_segment_of_writev() {
 fn many_fortunes() {
     // More than several blocks of the index hold.
     let _module = Module::load("pot_size=100000");
-    let count = by_kernel(5000, 1000);
+    let count = by_kernel(5000, 2500);
     let file = open();
     for number in 0..count {
         write(&file, format!("fortune {number}\n").as_bytes()).unwrap();
@@ -231,7 +231,7 @@ fn many_fortunes() {
 }
 
 fn at_once() {
-    // Two writers and two readers: whole fortunes only, and each exactly once a lap.
+    // Two writers at once, and then two readers: whole fortunes only, and each exactly once a lap.
     const EACH: usize = 2000;
     let _module = Module::load("pot_size=1000000");
     std::thread::scope(|scope| {
