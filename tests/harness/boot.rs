@@ -9,7 +9,7 @@ use crate::{
     kernel::{Said, kernel, run, succeed, work},
     terminal::Terminal,
 };
-use ktap::{Need, figure, note};
+use ktap::{Limit, Need, figure, note};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -353,7 +353,7 @@ const FAILURES: &[Failure] = &[
     },
     Failure {
         what: "console that is cut",
-        qemu: "$QEMU \"$@\"; truncate --size=-200 build/log/*.log",
+        qemu: "$QEMU \"$@\"; sed -i '/guest: end/,$d' build/log/*.log",
         arguments: &["--", "echo", "up"],
         killed: false,
         status: 125,
@@ -400,7 +400,7 @@ fn each_failure_is_told_from_the_others() {
     let failures = FAILURES
         .iter()
         .filter(|failure| kvm || !failure.what.contains("kvm"));
-    let count = failures.clone().count();
+    let mut count = 0;
     for failure in failures {
         let work = work("failure");
         for directory in ["bin", "build", "tmp"] {
@@ -445,11 +445,19 @@ fn each_failure_is_told_from_the_others() {
             let line = String::from_utf8_lossy(&line);
             assert!(!line.contains(tmp.to_str().unwrap()), "{what}: {line}");
         }
+        count += 1;
     }
     figure(
         "S21",
-        format!("{count} failures of guests and of QEMU, each told from the others"),
-        "7 of 7",
+        "{} of guests and of QEMU, each told from the others",
+        // The one that can't be tried is none that was not told.
+        &[
+            Limit::exactly(count, FAILURES.len(), "failures").or_else(Limit::least(
+                count,
+                FAILURES.len() - 1,
+                "failures",
+            )),
+        ],
     );
 }
 

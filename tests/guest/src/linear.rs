@@ -9,7 +9,7 @@
 
 use crate::module::{CONTROL, Module, by_kernel, open, set, stats};
 use fastrand::Rng;
-use ktap::{amount, figure, note, progress};
+use ktap::{Limit, amount, figure, note, progress};
 use nix::{errno::Errno, sys::uio::pread, unistd::write};
 use std::{
     collections::HashSet,
@@ -325,8 +325,12 @@ fn histories_are_linearizable() {
     assert!(wrong * 10 > made * 9);
     figure(
         "S3",
-        format!("{histories} histories, all linearizable"),
-        "500 in the gate, 10,000 in make soak, all linearizable",
+        "{}, all linearizable",
+        &[Limit::amount(
+            concurrent as usize,
+            histories as usize,
+            "histories",
+        )],
     );
 }
 

@@ -10,7 +10,7 @@ use crate::{
     },
     unloading::kernel_memory,
 };
-use ktap::{amount, figure, is_brief};
+use ktap::{Limit, amount, figure, is_brief, note};
 use nix::{
     errno::Errno,
     fcntl::{SpliceFFlags, splice},
@@ -171,17 +171,23 @@ fn waits_are_killed() {
         assert_eq!(stalled.join().unwrap(), 10);
     }
     let said = log.said();
-    let reports = said.iter().filter(|line| line.contains("blocked for more"));
-    assert_eq!(reports.count(), 0, "{said:?}");
+    let reports = said
+        .into_iter()
+        .filter(|line| line.contains("blocked for more"));
+    let reports = reports.inspect(|line| note(line.clone())).count();
     fs::write(HUNG_TASK, seconds.trim()).unwrap();
     // The one that waited with a write has stored nothing, and is not taken for a write that failed.
     assert_cat("\0\0\0\0\0\0\0\0\0\0\n");
     assert_cat("for the one who stalls\n");
     assert_eq!(stat("fortunes"), 2);
+    let at_once = Limit::most(longest, Duration::from_secs(1), "");
     figure(
         "S26",
-        format!("3 who wait for an open file and are killed end within {longest:.1?}"),
-        "at once, and no report of a hung task after 1 s",
+        "3 who wait for an open file and are killed end within {}, and there are {} of a task that hung for 1 s",
+        &[
+            at_once.or_else(Limit::most(longest, HANG, "")),
+            Limit::exactly(reports, 0, "reports"),
+        ],
     );
 }
 
@@ -374,7 +380,6 @@ fn a_thousand_writers() {
         let before = kernel_memory();
         let most = write_at_once(writers, &text, &group, time);
         assert!(most > SIZE, "nothing was charged");
-        assert!(most <= writers * EACH, "{most}");
         assert_eq!(stat("reserved"), 0);
         let index = stat("fortunes") as i64 * 5 / 1024 + 4;
         let closed = Instant::now();
@@ -385,21 +390,20 @@ fn a_thousand_writers() {
             }
             thread::sleep(Duration::from_millis(100));
         };
-        tries.push(left);
-        if left <= 64 {
+        tries.push((most, left));
+        if left <= 64 || most > writers * EACH || tries.len() == 3 {
             break (most, left);
         }
-        assert!(tries.len() < 3, "{tries:?} KiB are left");
     };
+    note(format!("charged and left in KiB, each time: {tries:?}"));
     figure(
         "S15",
-        format!(
-            "{writers} writers for {} s: at most {} KiB charged, of {} KiB; {left:+} KiB left after that",
-            time.as_secs(),
-            most / 1024,
-            writers * EACH / 1024,
-        ),
-        "10 s; in make soak 60 s; at most 260 KiB an open file, and 64 KiB left",
+        &format!("{{}} for {seconds} s: {{}} charged; {{}} left after that"),
+        &[
+            Limit::amount(writers, 1000, "writers"),
+            Limit::most(most.div_ceil(1024), writers * EACH / 1024, "KiB"),
+            Limit::most(left, 64, "KiB"),
+        ],
     );
 }
 
@@ -450,13 +454,19 @@ fn nothing_is_logged() {
     }
     assert_cat("123456789\n");
     module.unload();
+    let mut done = 0;
     for _ in 0..times {
         errors(&[EIO, EIO, EIO, EINVAL, EINVAL, EIO, EIO, ENOTTY], false);
+        done += 1;
     }
-    assert_eq!(log.said(), [""; 0]);
+    let said = log.said();
+    said.iter().take(10).cloned().for_each(note);
     figure(
         "S14",
-        format!("16 calls that fail, {times} times each: 0 lines in the log"),
-        "each errno 100,000 times on a stock kernel",
+        "16 calls that fail, {} each: {} in the log",
+        &[
+            Limit::amount(done, times, "times"),
+            Limit::exactly(said.len(), 0, "lines"),
+        ],
     );
 }

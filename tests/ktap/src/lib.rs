@@ -12,11 +12,13 @@
 //! );
 //! ```
 
+mod figure;
 mod read;
 mod run;
 
+pub use figure::{Figure, Limit, MISSED, figure};
 pub use read::{Ended, MISSING, Outcome, read, result};
-pub use run::{amount, figure, is_brief, log, note, program, progress, run, skip};
+pub use run::{amount, is_brief, log, note, program, progress, run, skip};
 
 use std::{fmt, str::FromStr};
 

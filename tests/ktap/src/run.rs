@@ -2,10 +2,7 @@
 
 //! Runs tests and reports.
 
-use crate::{
-    Declaration, Place, Test, chosen,
-    read::{FIGURE, SECONDS},
-};
+use crate::{Declaration, Place, Test, chosen, read::SECONDS};
 use std::{
     fs,
     io::Write,
@@ -34,16 +31,6 @@ static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Shows a line with the result of the test that runs, also if it passes.
 pub fn note(line: String) {
     NOTES.lock().unwrap().push(line);
-}
-
-/// Shows a figure of a test, such as S1: what was measured, and what is to be reached. They come
-/// together in a table at the end of all tests.
-pub fn figure(id: &str, measured: String, target: &str) {
-    if !is_brief() {
-        note(format!(
-            "{FIGURE}{id:<4} {measured}; to be reached: {target}"
-        ));
-    }
 }
 
 /// How far the test that runs has come: its name, when it began, and when that was shown last.

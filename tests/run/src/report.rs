@@ -358,7 +358,8 @@ impl Report {
 pub(crate) mod tests {
     use super::{Failure, Results, sentences};
     use crate::{crash, progress::Progress};
-    use ktap::{Declaration, Ended, chosen, read};
+    use ktap::{Declaration, Ended, Figure, Limit, chosen, read};
+    use std::time::Duration;
 
     ktap::tests!(run, Host:
         reads_results,
@@ -367,6 +368,8 @@ pub(crate) mod tests {
         a_crash_is_of_the_test_that_ran,
         chooses,
         names_what_is_like_it,
+        figures_say_what_is_missed,
+        figures_fail_where_they_must_hold,
     );
 
     fn results(text: &str) -> Vec<String> {
@@ -459,5 +462,40 @@ pub(crate) mod tests {
             "; there is writes.whole"
         );
         assert_eq!(crate::nearest(&tests, "bench"), "");
+    }
+
+    fn figures_say_what_is_missed() {
+        let ms = Duration::from_millis;
+        let wait = |limit| Limit::most(ms(30), ms(limit), "");
+        let limits = [
+            Limit::amount(7, 7, "calls"),
+            wait(20).or_else(wait(1000)),
+            Limit::within(1.004, 1., 0.01, "times"),
+            Limit::least(96.25, 97.5, "%").wished(),
+        ];
+        let figure = Figure::new("S1", "{}, a wait of {}, {} as many, {}", &limits);
+        assert_eq!(
+            figure.to_string(),
+            "figure: S1   7 calls, a wait of 30ms, 1 times as many, 96.25 %; to be reached: \
+             ≥ 7 calls, ≤ 20ms (must be ≤ 1s): MISSED, = 1 times ± 0.01, ≥ 97.5 % (wished): MISSED"
+        );
+        assert!(figure.holds());
+    }
+
+    fn figures_fail_where_they_must_hold() {
+        let must = Limit::most(4.1, 4., "times");
+        let wished = Limit::most(4.1, 2., "times");
+        for limit in [
+            Limit::amount(6, 7, "calls"),
+            Limit::exactly(1, 0, "lines"),
+            Limit::within(0.98, 1., 0.01, ""),
+            wished.or_else(must.clone()),
+            must,
+        ] {
+            assert!(
+                !Figure::new("S1", "{}", &[limit.clone()]).holds(),
+                "{limit:?}"
+            );
+        }
     }
 }
