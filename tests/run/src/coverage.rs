@@ -27,101 +27,217 @@ const OURS: &[&str] = &[
     "symbols/",
 ];
 
-/// Lines that can't run in fortune.ko, or not in all ways, by how they begin; and why.
-const RULED_OUT: &[(&str, &str)] = &[
-    (
-        "return Drawn::Nothing",
-        "each fortune has an entry; where the pot is empty it has run",
-    ),
-    (
-        "let (begins, ..) = self.block(block)?",
-        "each fortune has a block",
-    ),
-    (
-        "let Some((_, drawn, lap)) = self.block(block) else",
-        "likewise",
-    ),
-    ("let (_, drawn, lap) = self.block(block)?", "likewise"),
-    (
-        "if let Some((_, drawn, lap)) = self.block(block)",
-        "likewise",
-    ),
-    ("let Some(slot) = self.slot(block) else", "likewise"),
-    (
-        "if let Some((.., lap)) = slot.block.as_deref_mut()",
-        "a block that is put there is there",
-    ),
-    (
-        "None => self.begin_of(next)?",
-        "and so has the next fortune",
-    ),
-    ("None => Drawn::Nothing", "a span is in the pot"),
-    (
-        "let (head, tail) = text.split_at_checked(room)",
-        "what comes here ends beyond the room",
-    ),
-    (
-        "let slot = self.index.get(self.slot_number(block))",
-        "the index has a place for each number",
-    ),
-    (
-        "index.push_within_capacity(Slot::default())?",
-        "it was made for so many",
-    ),
-    (
-        "buf.read_raw(self.next(count).ok_or(EINVAL)?)?",
-        "who reads has made room",
-    ),
-    (
-        "None => self.short.as_",
-        "where that has no room, nothing is read from it or written to it",
-    ),
-    (
-        "if longer.is_some()",
-        "where there was no room, it is; elsewhere it has run",
-    ),
-    (
-        "while let Some((word, after)) = words.split_first_chunk()",
-        "32 bytes are four words, one after the other",
-    ),
-    (
-        "if block.is_none()",
-        "begin() has been told how many there are",
-    ),
-    (
-        "pot::most_blocks(demand.fortunes.wrapping_add(1))",
-        "only if another write comes between",
-    ),
-    ("Drawn::TooLong(longer) => len = longer", "likewise"),
-    (
-        "Drawn::Nothing => return Ok(false)",
-        "likewise; where nothing comes between it has run",
-    ),
-    (
-        "if let Some(byte) = self.bytes.get_mut(newline)",
-        "begin() has made room",
-    ),
-    (
-        "if self.used.wrapping_add(bytes) > size || text.is_empty()",
-        "likewise",
-    ),
-    (
-        "let place = to.get_mut(..LINE.len()).ok_or(LINE.len())?",
-        "who lists has room for a line",
-    ),
-    (
-        "let Some(place) = self.next(bytes.len()) else",
-        "what calls it has made room",
-    ),
-    ("if n == 0", "nobody asks for one of none"),
-    ("return Err(EINVAL)", "the names are constants, and right"),
-    ("|| bytes.iter().any(|&byte| byte == b'/')", "likewise"),
-    (
-        "let bytes = Iterator::chain(before.iter(), bytes)",
-        "likewise: they are shorter than their place",
-    ),
-    ("return EINTR.to_ptr()", "nobody is killed while listing"),
-    ("options.check()?", "the owner is the default"),
+/// A line that can't run in fortune.ko, or not in all ways.
+struct RuledOut {
+    /// Its file, below `src`.
+    file: &'static str,
+    /// The function that it is in.
+    function: &'static str,
+    /// How it begins, after the whole of the lines before it that tell it from others.
+    begins: &'static str,
+    /// Why.
+    why: &'static str,
+}
+
+const RULED_OUT: &[RuledOut] = &[
+    RuledOut {
+        file: "pot.rs",
+        function: "draw",
+        begins: "let Some(span) = self.span(number) else {\nreturn Drawn::Nothing",
+        why: "each fortune has an entry",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "draw",
+        begins: "None => Drawn::Nothing",
+        why: "a span is in the pot",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "span",
+        begins: "let (begins, ..) = self.block(block)?",
+        why: "each fortune has a block",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "span",
+        begins: "None => self.begin_of(next)?",
+        why: "and so has the next fortune",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "begin_of",
+        begins: "let (begins, ..) = self.block(block)?",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "is_drawn",
+        begins: "let Some((_, drawn, lap)) = self.block(block) else",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "undrawn",
+        begins: "let (_, drawn, lap) = self.block(block)?",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "forget_drawn",
+        begins: "if let Some((_, drawn, lap)) = self.block(block)",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "leave_out",
+        begins: "let Some(slot) = self.slot(block) else",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "drawn_in_block",
+        begins: "let slot = self.index.get(self.slot_number(block))",
+        why: "the index has a place for each number",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "put_block",
+        begins: "if let Some((.., lap)) = slot.block.as_deref_mut()",
+        why: "a block that is put there is there",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "extend",
+        begins: "if block.is_none()",
+        why: "begin() has been told how many there are",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "push",
+        begins: "if self.used.wrapping_add(bytes) > size || text.is_empty()",
+        why: "begin() has made room",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "push",
+        begins: "let (head, tail) = text.split_at_checked(room)",
+        why: "what comes here ends beyond the room",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "push",
+        begins: "if let Some(byte) = self.bytes.get_mut(newline)",
+        why: "begin() has made room",
+    },
+    RuledOut {
+        file: "pot.rs",
+        function: "list",
+        begins: "let place = to.get_mut(..LINE.len()).ok_or(LINE.len())?",
+        why: "who lists has room for a line",
+    },
+    RuledOut {
+        file: "records.rs",
+        function: "find_newline",
+        begins: "while let Some((word, after)) = words.split_first_chunk()",
+        why: "32 bytes are four words, one after the other",
+    },
+    RuledOut {
+        file: "random.rs",
+        function: "below",
+        begins: "if n == 0",
+        why: "nobody asks for one of none",
+    },
+    RuledOut {
+        file: "dispenser.rs",
+        function: "new",
+        begins: "index.push_within_capacity(Slot::default())?",
+        why: "it was made for so many",
+    },
+    RuledOut {
+        file: "dispenser.rs",
+        function: "store_in_parts",
+        begins: "pot::most_blocks(demand.fortunes.wrapping_add(1))",
+        why: "only if another write comes between",
+    },
+    RuledOut {
+        file: "dispenser.rs",
+        function: "draw_long",
+        begins: "Drawn::TooLong(longer) => len = longer",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "dispenser.rs",
+        function: "draw_long",
+        begins: "Drawn::Nothing => return Ok(false)",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "proc_fs/bytes.rs",
+        function: "renew",
+        begins: "if longer.is_some()",
+        why: "where there was no room, it is; elsewhere it has run",
+    },
+    RuledOut {
+        file: "proc_fs/bytes.rs",
+        function: "append",
+        begins: "let Some(place) = self.next(bytes.len()) else",
+        why: "what calls it has made room",
+    },
+    RuledOut {
+        file: "proc_fs/bytes.rs",
+        function: "read",
+        begins: "buf.read_raw(self.next(count).ok_or(EINVAL)?)?",
+        why: "who reads has made room",
+    },
+    RuledOut {
+        file: "proc_fs/bytes.rs",
+        function: "next",
+        begins: "None => self.short.as_mut_slice()",
+        why: "where that has no room, nothing is read from it or written to it",
+    },
+    RuledOut {
+        file: "proc_fs/bytes.rs",
+        function: "deref",
+        begins: "None => self.short.as_slice()",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "proc_fs/entry.rs",
+        function: "new",
+        begins: "|| bytes.iter().any(|&byte| byte == b'/')",
+        why: "the names are constants, and right",
+    },
+    RuledOut {
+        file: "proc_fs/entry.rs",
+        function: "new",
+        begins: "return Err(EINVAL)",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "proc_fs/entry.rs",
+        function: "new",
+        begins: "let bytes = Iterator::chain(before.iter(), bytes)",
+        why: "likewise: they are shorter than their place",
+    },
+    RuledOut {
+        file: "proc_fs/entry.rs",
+        function: "subdir",
+        begins: "options.check()?",
+        why: "the owner is the default",
+    },
+    RuledOut {
+        file: "proc_fs/entry.rs",
+        function: "make",
+        begins: "options.check()?",
+        why: "likewise",
+    },
+    RuledOut {
+        file: "proc_fs/list.rs",
+        function: "find",
+        begins: "return EINTR.to_ptr()",
+        why: "nobody is killed while listing",
+    },
 ];
 
 /// The least part of the lines, in per cent.
@@ -235,16 +351,48 @@ fn copies(disassembly: &str, relocations: &str) -> BTreeSet<u64> {
         .collect()
 }
 
-/// Whether a line is one of those that can't run.
+/// How far a line is indented.
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// The name of the function that a line declares, if it does.
+fn declares(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once("fn ")?;
+    let words = before.split_whitespace();
+    let declares = words.clone().all(|word| {
+        ["const", "unsafe", "extern", "\"C\""].contains(&word) || word.starts_with("pub")
+    });
+    let name = after.split(['(', '<']).next();
+    name.filter(|_| declares)
+}
+
+/// The function that a line is in, by its number from 0.
+fn function<'a>(lines: &[&'a str], number: usize) -> Option<&'a str> {
+    let mut before = lines[..number].iter().rev();
+    before.find_map(|line| declares(line).filter(|_| indent(line) < indent(lines[number])))
+}
+
+impl RuledOut {
+    /// Whether it is that line of the lines of a file, by its number from 0.
+    fn is(&self, file: &str, lines: &[&str], number: usize) -> bool {
+        let mut begins = self.begins.rsplit('\n');
+        let mut line = lines[..=number].iter().rev().map(|line| line.trim());
+        let is_it = |begins: &str| line.next().is_some_and(|line| line.starts_with(begins));
+        self.file == file && begins.all(is_it) && function(lines, number) == Some(self.function)
+    }
+}
+
+/// Whether a line, `src/file:number`, is one of those that can't run.
 fn is_ruled_out(line: &str) -> Result<bool> {
     let (file, number) = line.split_once(':').context("file:number")?;
     let source = fs::read_to_string(file).with_context(|| file.to_owned())?;
     let number: usize = number.parse().context("a number")?;
-    let text = source.lines().nth(number.wrapping_sub(1));
-    let text = text
-        .with_context(|| format!("{file} has no line {number}"))?
-        .trim();
-    Ok(RULED_OUT.iter().any(|(begins, _)| text.starts_with(begins)))
+    let lines: Vec<&str> = source.lines().collect();
+    let number = number.wrapping_sub(1);
+    ensure!(number < lines.len(), "{file} has no line {number}");
+    let file = file.strip_prefix("src/").context("it is ours")?;
+    Ok(RULED_OUT.iter().any(|one| one.is(file, &lines, number)))
 }
 
 /// The lines of our sources that the places belong to, by their addresses, as addr2line tells them: of what was
@@ -354,31 +502,63 @@ pub(crate) fn outcome(module: &Path, covered: &BTreeSet<u64>) -> Result<Outcome>
 }
 
 pub(crate) mod tests {
-    use super::{Place, RULED_OUT, copies, covered, lines, places};
+    use super::{Place, RULED_OUT, RuledOut, copies, covered, function, lines, places};
     use std::{collections::BTreeMap, fs};
 
     ktap::tests!(run, Host:
-        what_is_ruled_out_is_there,
+        what_is_ruled_out_is_one_line,
+        rules_out_no_line_like_it,
         finds_copies_that_nobody_calls,
         reads_what_has_run,
         finds_places,
         finds_the_lines_of_places,
     );
 
-    fn what_is_ruled_out_is_there() {
-        let directories =
-            ["src", "src/proc_fs", "src/symbols"].map(|path| fs::read_dir(path).unwrap());
-        let mut sources = String::new();
-        for file in directories.into_iter().flatten() {
-            let path = file.unwrap().path();
-            if path.is_file() {
-                sources += &fs::read_to_string(path).unwrap();
-            }
+    fn what_is_ruled_out_is_one_line() {
+        for one in RULED_OUT {
+            let source = fs::read_to_string(format!("src/{}", one.file)).unwrap();
+            let lines: Vec<&str> = source.lines().collect();
+            let is_it = |number: &usize| one.is(one.file, &lines, *number);
+            let count = (0..lines.len()).filter(is_it).count();
+            let (file, function, begins) = (one.file, one.function, one.begins);
+            assert_eq!(count, 1, "{file}, {function}, {}: {begins}", one.why);
         }
-        for (begins, _) in RULED_OUT {
-            let mut lines = sources.lines().map(str::trim_start);
-            assert!(lines.any(|line| line.starts_with(begins)), "{begins}");
+    }
+
+    fn rules_out_no_line_like_it() {
+        let one = RuledOut {
+            file: "a.rs",
+            function: "draw",
+            begins: "let Some(span) = span else {\nreturn None",
+            why: "there is one",
+        };
+        let source = "\
+impl Pot {
+    pub(crate) unsafe fn draw<T>(
+        span: Option<T>,
+    ) -> Option<T> {
+        if true {
+            return None;
         }
+        let Some(span) = span else {
+            return None;
+        };
+    }
+
+    fn other(f: impl Fn()) {
+        let Some(span) = span else {
+            return None;
+        };
+    }
+}
+";
+        let lines: Vec<&str> = source.lines().collect();
+        let of = |file| (0..lines.len()).filter(move |number| one.is(file, &lines, *number));
+        assert_eq!(of("a.rs").collect::<Vec<_>>(), [8]);
+        assert_eq!(
+            function(&source.lines().collect::<Vec<_>>(), 14),
+            Some("other")
+        );
     }
 
     fn finds_copies_that_nobody_calls() {
