@@ -37,12 +37,18 @@ ktap::tests!(stress, Guest, Once:
     every_partial_fault [R10 R11 W1],
 );
 
+/// What the kernel keeps for itself at one moment, and not at another, is some 100 KiB. What leaks is there each time.
+fn least_memory() -> i64 {
+    let times = (0..6).map(|_| kernel_memory());
+    times.min().expect("there are some")
+}
+
 fn loading_and_unloading() {
     let cycles = by_kernel(amount(300, 10_000), 30);
     let (mut begun, mut done) = (0, 0);
     for cycle in 0..cycles {
         if cycle == cycles / 3 {
-            begun = kernel_memory();
+            begun = least_memory();
         }
         let module = Module::load("");
         echo("one");
@@ -53,7 +59,7 @@ fn loading_and_unloading() {
         done += 1;
         progress(cycle, cycles);
     }
-    let grown = kernel_memory() - begun;
+    let grown = least_memory() - begun;
     figure(
         "S6",
         "{} insmod and rmmod, kernel memory has grown by {} after the first third",

@@ -104,14 +104,8 @@ fn a_new_module_is_another() {
     assert_cat("of the new one\n");
 }
 
-/// Kernel memory in use, in KiB, of the kinds that the module takes. What the kernel keeps for itself at one moment, and not at
-/// another, is some 100 KiB: it is the least of several times. What leaks is in each.
+/// Kernel memory in use, in KiB, of the kinds that the module takes.
 pub(crate) fn kernel_memory() -> i64 {
-    let times = (0..6).map(|_| kernel_memory_now());
-    times.min().expect("there are some")
-}
-
-fn kernel_memory_now() -> i64 {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
     // Slabs that are empty go back; and what was freed goes back to its slab where KASAN keeps it meanwhile
     // (kasan_cache_shrink(), mm/kasan/generic.c).
