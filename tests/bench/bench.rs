@@ -264,20 +264,22 @@ fn instructions(counts: &Counts) -> Result<Vec<Row>> {
 
 /// B14: two more boots count the same.
 fn boots(options: &Options, counts: &Counts) -> Result<Row> {
+    // Which way `memcpy_orig` copies depends on the last bytes of the addresses (arch/x86/lib/memcpy_64.S): 0.4 on average.
     let mut differ = BTreeSet::new();
     for _ in 0..2 {
         let mut again = count(options, "calls")?;
         again.extend(count(options, "fill")?);
-        let differing = counts
-            .iter()
-            .filter(|&(call, count)| again.get(call).is_none_or(|again| again.each != count.each));
+        let differing = counts.iter().filter(|&(call, count)| {
+            let again = again.get(call);
+            again.is_none_or(|again| (again.each - count.each).abs() >= 1.)
+        });
         differ.extend(differing.map(|((row, file), _)| format!(" {row} of {file}")));
     }
     let of = counts.len();
     let names: String = differ.iter().map(String::as_str).collect();
     Ok(Row {
         id: "B14".to_owned(),
-        op: format!("of {of} counts, those that differ in three boots{names}"),
+        op: format!("of {of} counts, those that differ by one or more in three boots{names}"),
         rust: differ.len() as f64,
         limit: Some(Limit::exactly(differ.len(), 0, "")),
         ..Row::default()
