@@ -17,7 +17,7 @@ use std::{
     thread,
 };
 
-ktap::tests!(symbols, Guest:
+ktap::tests!(symbols, Guest, Users:
     tellers_store_and_draw [K1],
     a_draw_is_a_draw [K2],
     draws_at_once [K2],

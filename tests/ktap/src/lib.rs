@@ -73,6 +73,8 @@ words! {
         FaultInjection,
         /// Events of kprobes.
         Kprobes,
+        /// Other modules, which use the one that is tested.
+        Users,
         /// To be done once, and not on each kernel: it measures, or takes long.
         Once,
         /// To be asked for, by its name or by `make soak`.

@@ -68,8 +68,11 @@ impl<'a> Queue<'a> {
 }
 
 /// Makes a kernel and builds for it what is tested on it.
-fn make(name: &str) -> Result<()> {
-    print_of("scripts/build", &[name, "FORTUNE_TESTS=m"])?;
+fn make(name: &str, tests: &[Declaration]) -> Result<()> {
+    let users = tests.iter().any(|test| test.needs.contains(&Need::Users));
+    let options = users.then_some("--users").into_iter();
+    let words: Vec<&str> = options.chain([name, "FORTUNE_TESTS=m"]).collect();
+    print_of("scripts/build", &words)?;
     if name == boot::default_kernel() {
         // What qemu/try fetches can't be fetched in the root of the tests.
         print_of("scripts/kernel-modules", &[name])?;
@@ -131,7 +134,7 @@ pub(crate) fn run(options: &Options, tests: &[Declaration], report: &Report) -> 
                 if interrupted() {
                     break;
                 }
-                if let Err(why) = make(name) {
+                if let Err(why) = make(name, tests) {
                     let failed = Outcome::failed("kernel.is_made", &format!("{why:#}"));
                     report.add(name, "all", 0, vec![failed]);
                 }
