@@ -270,6 +270,12 @@ fn doctor_names_each_cause() {
     let (status, said) = kdir.make::<&str>(&[]);
     assert_eq!((status, said.lines().count()), (Some(FAILED), 1), "{said}");
     assert!(said.contains("which are x86 and arm64. Use"), "{said}");
+    // Whatever the kernel is for, if there is one.
+    for words in [&["ARCH=riscv"][..], &["ARCH=s390", "KDIR=/nowhere"]] {
+        let (status, said) = Fabricated::new("told_architecture").make(words);
+        assert_eq!((status, said.lines().count()), (Some(FAILED), 1), "{said}");
+        assert!(said.contains("which are x86 and arm64. Use"), "{said}");
+    }
 
     kdir = Fabricated::new("foreign_programs");
     // The beginning of a program for arm64.
