@@ -105,6 +105,10 @@ fn is_renewed() {
     fs::write(&harness, "old\n").unwrap();
     let kept = fs::read_to_string(&own).unwrap() + mine;
     fs::write(&own, &kept).unwrap();
+    // What such a module did not have when it was made.
+    let new = greeter().join("qemu/init/src/main.rs");
+    let new_text = fs::read_to_string(&new).unwrap();
+    fs::remove_file(&new).unwrap();
     let said = succeed(
         Command::new("scripts/new-module")
             .arg("--update")
@@ -113,6 +117,7 @@ fn is_renewed() {
     assert!(said.contains("qemu/boot"), "{said}");
     assert_eq!(fs::read_to_string(&harness).unwrap(), old);
     assert_eq!(fs::read_to_string(&own).unwrap(), kept);
+    assert_eq!(fs::read_to_string(&new).unwrap(), new_text);
 
     // Nothing is written to what is no such module.
     let other = work("other");
