@@ -212,7 +212,11 @@ mod proc_fs {
     fn name_that_is_taken() {
         // By the kernel, or by ourselves: it warns, which the harness must see, and the module says ENOMEM, leaving
         // nothing.
-        for (name, taken) in [(1, "/proc/cmdline"), (2, "proc_fs_attacks/twice")] {
+        for (name, taken) in [
+            (1, "/proc/cmdline"),
+            (2, "proc_fs_attacks/twice"),
+            (3, "proc_fs_attacks/twice"),
+        ] {
             let Said {
                 status,
                 stdout,
@@ -251,6 +255,15 @@ mod proc_fs {
         let expected = "cycle dir link manually_drop maybe_uninit mem_forget opaque \
                         0 4000 0 4000 0 4000 0 4000 forgotten target";
         assert_eq!(read.join(" "), expected, "{}", said.stderr);
+
+        // What has no functions stays when the module goes.
+        let said = boot(
+            &[],
+            "insmod proc_fs_attacks.ko forget=2 && rmmod proc_fs_attacks && cd /proc/proc_fs_forgotten && \
+             ls && ls dir && readlink link && ! cat link",
+        );
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        assert_eq!(said.stdout, "dir\nlink\ntarget\n", "{}", said.stderr);
     }
 
     fn attacks_where_memory_is_not_cleared() {

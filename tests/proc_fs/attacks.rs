@@ -74,11 +74,11 @@ module! {
     params: {
         name: u64 {
             default: 0,
-            description: "1: make an entry of a name of the kernel's; 2: make two of one name",
+            description: "1: make an entry of a name of the kernel's; 2: make two of one name; 3: link it",
         },
         forget: u64 {
             default: 0,
-            description: "1: forget entries in every way; never unload it then",
+            description: "1: forget entries in every way, and never unload it then; 2: of those without functions",
         },
     },
 }
@@ -684,6 +684,11 @@ fn forget() -> Result {
     )?;
     let file = dir.show(c"cycle", READ, InCycle(cycle.clone()))?;
     *cycle.file.lock() = Some(file);
+    forget_in(&dir)
+}
+
+/// Of these procfs calls no function of the module's.
+fn forget_in(dir: &Dir) -> Result {
     mem::forget(dir.symlink(c"link", c"target")?);
     mem::forget(dir.subdir(c"dir", DIRECTORY)?);
     Ok(())
@@ -734,10 +739,17 @@ impl kernel::Module for Attacks {
                 let two = dir.subdir(c"twice", DIRECTORY)?;
                 drop((one, two));
             }
+            3 => {
+                let one = dir.show(c"twice", READ, Shown(|_| Ok(())))?;
+                let two = dir.symlink(c"twice", c"once")?;
+                drop((one, two));
+            }
             _ => {}
         }
-        if compat::parameter::<u64>(module_parameters::forget.value()) == 1 {
-            forget()?;
+        match compat::parameter::<u64>(module_parameters::forget.value()) {
+            1 => forget()?,
+            2 => forget_in(&Dir::root().subdir(c"proc_fs_forgotten", DIRECTORY)?)?,
+            _ => {}
         }
         let mut files = KVec::new();
         for name in [c"moved_0", c"moved_1", c"moved_2", c"moved_3"] {
