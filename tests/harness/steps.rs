@@ -150,7 +150,11 @@ fn say_what_is_wrong_with_the_machine() {
     );
     assert!(!cache.join("fortune-ko/big.1").exists());
     for (cache, script_of, dir) in [
-        (Path::new("/proc"), "true", "/proc/fortune-ko"),
+        (
+            Path::new("/proc"),
+            "cached some 1 'making it' true",
+            "/proc/fortune-ko",
+        ),
         (
             &*cache,
             "top=/proc; step 'making it' true",
