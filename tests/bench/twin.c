@@ -2,6 +2,7 @@
 /*
  * fortune.ko in C: the same contract, locks, limits and allocations, for /proc/twin and /proc/driver/twin, but for what
  * only large pots ask for: this one evicts one by one, stores all of a write under the lock, and lists by seq_file.
+ * tests/guest/legacy.c is the same with bugs, each where HAS_BUG() says; here there is none.
  *
  * tests/bench compares the two. So this is written as well as C can be, with what the kernel has for the
  * purpose (word-at-a-time.h, memcpy, copy_to_user, no memory cleared that is written anyway), and nothing is
@@ -21,6 +22,11 @@
 #include <linux/vmalloc.h>
 
 #include <asm/word-at-a-time.h>
+
+#ifndef HAS_BUG
+#define HAS_BUG(number)	false
+#define NAME		"twin"
+#endif
 
 #define MAX_FORTUNE	65536
 #define MAX_POT		(64UL << 20)
@@ -118,6 +124,8 @@ static ssize_t counted(ssize_t error)
 {
 	switch (error) {
 	case -ENOSPC:
+		if (HAS_BUG(13))
+			pr_info(NAME ": the pot is full\n");
 		atomic64_inc(&pot.nospace);
 		break;
 	case -EFAULT:
@@ -222,8 +230,12 @@ static void evict(void)
 /* Stores a fortune for which there is room, also in the index. */
 static void push(const char *text, size_t len)
 {
-	size_t head = min(len, pot.size - pot.tail), end = pot.tail + len;
+	size_t head, end;
 
+	if (HAS_BUG(6))
+		len = strnlen(text, len);
+	head = min(len, pot.size - pot.tail);
+	end = pot.tail + len;
 	memcpy(pot.bytes + pot.tail, text, head);
 	memcpy(pot.bytes, text + head, len - head);
 	if (end >= pot.size)
@@ -306,7 +318,7 @@ static const char *find_newline(const char *text, size_t len)
 
 static bool drop_newline(const char *text, size_t *len)
 {
-	bool newline = *len && text[*len - 1] == '\n';
+	bool newline = *len && (text[*len - 1] == '\n' || HAS_BUG(4));
 
 	*len -= newline;
 	return newline;
@@ -334,7 +346,7 @@ static bool next_record(struct records *records, const char **text, size_t *len)
 		}
 	}
 	records->scanned = records->len;
-	if (records->separated || records->line != records->len || records->begin == records->len)
+	if (((records->separated || records->line != records->len) && !HAS_BUG(11)) || records->begin == records->len)
 		return false;
 	*len = records->len - records->begin;
 	records->begin = records->len;
@@ -396,8 +408,15 @@ static size_t draw_locked(char *buffer, size_t room, u64 *lot)
 	u64 number, place;
 
 	lockdep_assert_held(&pot.lock);
-	if (pot.oldest == pot.end)
-		return 0;
+	if (pot.oldest == pot.end) {
+		if (HAS_BUG(5))
+			pot.next++;
+		if (!HAS_BUG(14))
+			return 0;
+		len = min_t(size_t, pot.size, SHORT);
+		memcpy(buffer, pot.bytes, len);
+		return len;
+	}
 	switch (pot.order) {
 	case SEQUENTIAL:
 		number = pot.next < pot.end ? max(pot.next, pot.oldest) : pot.oldest;
@@ -419,7 +438,7 @@ static size_t draw_locked(char *buffer, size_t room, u64 *lot)
 	}
 	from = begin(number);
 	len = length(number);
-	if (len > room)
+	if (len > room && !HAS_BUG(7))
 		return len;
 	head = min(len, pot.size - from);
 	memcpy(buffer, pot.bytes + from, head);
@@ -485,11 +504,12 @@ static ssize_t read_locked(struct open_file *open_file, char __user *buf, size_t
 	text = open_file->longer ?: open_file->shorter;
 	count = min(count, open_file->len - *pos);
 	left = copy_to_user(buf, text + *pos, count);
+	if (left < count || HAS_BUG(9))
+		open_file->undelivered = false;
 	if (left == count)
 		return -EFAULT;
-	open_file->undelivered = false;
-	*pos += count - left;
-	return count - left;
+	*pos += HAS_BUG(8) ? open_file->len : count - left;
+	return count - left + HAS_BUG(15);
 }
 
 static ssize_t twin_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
@@ -516,7 +536,7 @@ static ssize_t write_locked(struct open_file *open_file, const char __user *buf,
 	size_t only_len = 0;
 	ssize_t error;
 
-	if (count > 2 * pot.size + MAX_FORTUNE)
+	if (HAS_BUG(3) ? (int)count > (int)(2 * pot.size + MAX_FORTUNE) : count > 2 * pot.size + MAX_FORTUNE)
 		return -ENOSPC;
 	if (len > SHORT) {
 		text = longer = kvmalloc(len, CHARGED);
@@ -525,8 +545,15 @@ static ssize_t write_locked(struct open_file *open_file, const char __user *buf,
 	}
 	memcpy(text, open_file->text, unfinished);
 	error = -EFAULT;
-	if (copy_from_user(text + unfinished, buf, count))
+	if (HAS_BUG(10) && count <= pot.size - pot.tail) {
+		char *end = pot.bytes + pot.tail;
+
+		if (copy_from_user(end, buf, count))
+			goto out;
+		memcpy(text + unfinished, end, count);
+	} else if (copy_from_user(text + unfinished, buf, count)) {
 		goto out;
+	}
 
 	all = (struct records){
 		.text = text,
@@ -584,8 +611,11 @@ static ssize_t twin_write(struct file *file, const char __user *buf, size_t coun
 	struct open_file *open_file = file->private_data;
 	ssize_t done;
 
-	if (!count)
+	if (!count) {
+		if (HAS_BUG(2))
+			*(pot.bytes + pot.tail - 1) = 0;
 		return 0;
+	}
 	if (mutex_lock_killable(&open_file->write_lock))
 		return -EINTR;
 	done = write_locked(open_file, buf, count);
@@ -818,32 +848,37 @@ static const struct proc_ops clear_ops = {
 	.proc_lseek = noop_llseek,
 };
 
+static struct proc_dir_entry *dir;
+
 static int __init twin_init(void)
 {
-	struct proc_dir_entry *dir;
 	size_t blocks;
 
 	if (!pot_size || pot_size > MAX_POT) {
-		pr_err("twin: pot_size=%lu is not from 1 to %lu\n", pot_size, MAX_POT);
+		pr_err(NAME ": pot_size=%lu is not from 1 to %lu\n", pot_size, MAX_POT);
 		return -EINVAL;
 	}
 	mutex_init(&pot.lock);
-	pot.size = pot_size;
+	pot.size = pot_size + HAS_BUG(1);
 	blocks = roundup_pow_of_two(pot_size / 2 / BLOCK_LEN + 2);
 	pot.mask = blocks - 1;
 	pot.index = vzalloc(array_size(blocks, sizeof(*pot.index)));
-	pot.bytes = vzalloc(pot_size);
+	pot.bytes = HAS_BUG(14) ? vmalloc(pot_size) : vzalloc(pot_size);
 	if (!pot.index || !pot.bytes)
 		goto no_memory;
 
-	dir = proc_mkdir_mode("driver/twin", 0555, NULL);
+	dir = proc_mkdir_mode("driver/" NAME, 0555, NULL);
 	if (!dir)
 		goto no_memory;
 	if (!proc_create_single("stats", 0444, dir, stats_show) || !proc_create_seq("pot", 0444, dir, &contents_ops) ||
 	    !proc_create("order", 0644, dir, &order_ops) || !proc_create("when_full", 0644, dir, &when_full_ops) ||
-	    !proc_create("clear", 0200, dir, &clear_ops) || !proc_create("twin", 0644, NULL, &twin_ops)) {
+	    !proc_create("clear", 0200, dir, &clear_ops) || !proc_create(NAME, HAS_BUG(15) ? 0666 : 0644, NULL, &twin_ops)) {
 		proc_remove(dir);
 		goto no_memory;
+	}
+	if (HAS_BUG(12)) {
+		proc_remove(dir);
+		dir = NULL;
 	}
 	return 0;
 
@@ -855,9 +890,9 @@ no_memory:
 
 static void __exit twin_exit(void)
 {
-	remove_proc_subtree("driver/twin", NULL);
+	proc_remove(dir);
 	/* Files that are still open are closed by this. */
-	remove_proc_entry("twin", NULL);
+	remove_proc_entry(NAME, NULL);
 	while (pot.first_block < pot.end_block)
 		kfree(pot.index[pot.first_block++ & pot.mask]);
 	vfree(pot.bytes);
@@ -867,4 +902,4 @@ static void __exit twin_exit(void)
 module_init(twin_init);
 module_exit(twin_exit);
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("fortune.ko in C, to be compared with");
+MODULE_DESCRIPTION("/proc/" NAME " in C, to compare fortune.ko with");

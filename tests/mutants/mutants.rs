@@ -32,7 +32,7 @@ const SOAK: &[Need] = &[Need::Kernel, Need::Soak];
 #[rustfmt::skip]
 const MUTANTS: &[Mutant] = &[
     ("data_dropped_before_the_entry", &[Need::Debug], "files.unloading_drops_it", Kernel("KASAN")),
-    ("cursor_moved_on_a_failed_read", &[Need::Kernel], "classic.bug_9", Test("classic.bug_9")),
+    ("cursor_moved_on_a_failed_read", &[Need::Kernel], "reads.bad_pointer", Test("reads.bad_pointer")),
     ("lock_held_across_the_copy", SOAK, "others.stalled_reader", Hang("others.stalled_reader")),
     ("wait_not_killable", SOAK, "others.waits_are_killed", Kernel("INFO: task")),
     ("reserved_not_given_back", SOAK, "files", Test("files.failed_write_and_close")),

@@ -13,7 +13,6 @@ mod transcript;
 mod bench;
 mod bounds;
 mod calls;
-mod classic;
 mod control;
 mod documents;
 mod faults;
@@ -49,7 +48,6 @@ fn main() -> ExitCode {
         }
         #[cfg(target_arch = "x86_64")]
         ["bench", words @ ..] => end(bench::run(words)),
-        ["classic", words @ ..] => classic::catch(words),
         #[cfg(target_arch = "x86_64")]
         ["descriptors"] => end(bench::descriptors()),
         ["stall", call @ ("read" | "write")] => stress::stall(call),
@@ -57,8 +55,7 @@ fn main() -> ExitCode {
         ["fuzz", words @ ..] => fuzz::run(words),
         _ => {
             eprintln!(
-                "usage: guest list | test|contract|soak [PATTERN…] | classic [fortune] NUMBER… | fuzz SEED [CALLS] |\n             \
-                 bench WORD… | descriptors | stall read|write | hung reader|waiter|bpftrace"
+                "usage: guest list | test|contract|soak [PATTERN…] | fuzz SEED [CALLS] | bench WORD… | descriptors | stall read|write | hung reader|waiter|bpftrace"
             );
             ExitCode::from(2)
         }
@@ -78,7 +75,6 @@ fn run(verb: &str, patterns: &[&str]) -> ExitCode {
         control::tests(),
         calls::tests(),
         permissions::tests(),
-        classic::tests(),
         others::tests(),
         unloading::tests(),
         linear::tests(),

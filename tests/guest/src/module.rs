@@ -18,6 +18,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Read,
     os::fd::OwnedFd,
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -30,13 +31,22 @@ pub(crate) const FORTUNE: &str = "/proc/fortune";
 /// The directory beside it.
 pub(crate) const CONTROL: &str = "/proc/driver/fortune";
 
+/// Which module makes that file, and parameters that it always has: fortune.ko, or what the environment's `MODULE` says, such as
+/// `legacy bug=4`.
+static UNDER_TEST: LazyLock<(String, String)> = LazyLock::new(|| {
+    let words = env::var("MODULE").unwrap_or_else(|_| "fortune".to_owned());
+    let (name, parameters) = words.split_once(' ').unwrap_or((&words, ""));
+    (name.to_owned(), format!("{parameters} "))
+});
+
 /// A module, loaded; unloaded when it is dropped.
 pub(crate) struct Module(&'static str);
 
 impl Module {
     /// Loads fortune.ko with parameters such as `pot_size=10`.
     pub(crate) fn load(parameters: &str) -> Self {
-        Self::load_file("fortune", parameters)
+        let (name, own) = &*UNDER_TEST;
+        Self::load_file(name, &(own.to_owned() + parameters))
     }
 
     pub(crate) fn try_load(parameters: &str) -> Result<Self, Errno> {
