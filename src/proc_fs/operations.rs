@@ -64,9 +64,7 @@ pub enum Seek {
 /// ```
 /// match whence {
 ///     Whence::Set => Ok(offset),
-///     Whence::End => offset
-///         .checked_add_unsigned(MEMORY as u64)
-///         .ok_or(EOVERFLOW),
+///     Whence::End => offset.checked_add_unsigned(MEMORY as u64).ok_or(EOVERFLOW),
 ///     Whence::Data => Ok(0),
 ///     Whence::Hole => Ok(-1),
 ///     Whence::Cur => pos.checked_add(offset).ok_or(EOVERFLOW),
@@ -122,19 +120,16 @@ impl Whence {
 ///     type Ptr = FileBox<Counted>;
 ///
 ///     fn open(&self, file: &LocalFile) -> Result<Self::Ptr> {
+///         // …
 ///         let counters = self.counters.clone();
 ///         Ok(FileBox::new(Counted { counters }, GFP_KERNEL)?)
 ///     }
 ///
-///     fn read(
-///         &self,
-///         _counted: &Counted,
-///         buf: &mut UserWriter<'_>,
-///         pos: &mut Offset,
-///     ) -> Result {
+///     fn read(&self, _counted: &Counted, buf: &mut UserWriter<'_>, pos: &mut Offset) -> Result {
 ///         let copy = *self.bytes.lock();
 ///         buf.simple_read_from_buffer(pos, &copy)
 ///     }
+///     // …
 /// }
 /// ```
 #[vtable]

@@ -294,12 +294,6 @@ impl proc_fs::Show for Fails {
 
 struct Switch(Atomic<bool>);
 
-impl proc_fs::Show for Switch {
-    fn show(&self, m: &mut SeqWriter<'_>) -> Result {
-        writeln!(m, "{}", if self.0.load(Relaxed) { "on" } else { "off" })
-    }
-}
-
 impl proc_fs::Store for Switch {
     fn store(&self, buf: &mut UserReader<'_>) -> Result {
         let mut word = proc_fs::Bytes::<4>::default();
@@ -311,6 +305,12 @@ impl proc_fs::Store for Switch {
         };
         self.0.store(on, Relaxed);
         Ok(())
+    }
+}
+
+impl proc_fs::Show for Switch {
+    fn show(&self, m: &mut SeqWriter<'_>) -> Result {
+        writeln!(m, "{}", if self.0.load(Relaxed) { "on" } else { "off" })
     }
 }
 
@@ -475,10 +475,10 @@ struct Test {
 impl kernel::Module for Test {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let dir = Dir::root().subdir(c"proc_fs_test", Mode::new::<0o555>())?;
+        let driver = Dir::driver().subdir(c"proc_fs_test", Mode::new::<0o555>())?;
         let options = Options::new(Mode::new::<0o500>()).owner(1000, 100);
         let a = dir.subdir(c"a", Mode::new::<0o555>())?;
         let b = a.subdir(c"b", options)?;
-        let driver = Dir::driver().subdir(c"proc_fs_test", Mode::new::<0o555>())?;
         let counters = Counters::new()?;
         // It is removed by itself, before the others.
         let removable = dir.file(c"removable", READ_WRITE, Memory::new(&counters))?;
