@@ -84,12 +84,21 @@ mod classic {
         });
         // Without the sentences of the contract.
         ended
-            .map(|(name, passed)| (name.split(' ').next().unwrap_or_default().to_owned(), passed))
+            .map(|(name, passed)| {
+                (
+                    name.split(' ').next().unwrap_or_default().to_owned(),
+                    passed,
+                )
+            })
             .collect()
     }
 
     fn bugs_are_noticed() {
-        let all: BTreeSet<&str> = NOTICED.iter().flat_map(|(_, tests)| *tests).copied().collect();
+        let all: BTreeSet<&str> = NOTICED
+            .iter()
+            .flat_map(|(_, tests)| *tests)
+            .copied()
+            .collect();
         let all: Vec<&str> = all.into_iter().collect();
         // Without a bug all of them pass, and with number 3 the one that is about it.
         let mut runs = vec![(0, &*all, true), (3, &["writes.far_too_long"], true)];
@@ -101,8 +110,10 @@ mod classic {
         let mut reports = said.stdout.split("KTAP version 1\n").skip(1);
         for (bug, tests, passed) in runs {
             let report = reports.next().unwrap_or_default();
-            let mut expected: Vec<(String, bool)> =
-                tests.iter().map(|&test| (test.to_owned(), passed)).collect();
+            let mut expected: Vec<(String, bool)> = tests
+                .iter()
+                .map(|&test| (test.to_owned(), passed))
+                .collect();
             let mut ended = ended(report);
             expected.sort();
             ended.sort();
@@ -134,15 +145,27 @@ mod classic {
         let test = "reads.nothing_of_old_memory";
         let said = boot(
             &["--append", "init_on_alloc=0"],
-            &format!("{}; guest {verb} {test}", on(14, "test", &[test])),
+            // What the kernel has at hand can be a page of zeroes.
+            &format!(
+                "for try in 1 2 3 4 5 6 7 8; do {}; done; guest {verb} {test}",
+                on(14, "test", &[test])
+            ),
         );
         assert_eq!(said.status, Some(0), "{}", said.stderr);
         let reports: Vec<&str> = said.stdout.split("KTAP version 1\n").skip(1).collect();
-        let [theirs, ours] = reports[..] else {
+        let Some((ours, theirs)) = reports.split_last() else {
             panic!("{}", said.stdout);
         };
-        assert!(theirs.contains("[165, 165"), "{theirs}");
-        assert_eq!(ended(theirs), [(test.to_owned(), false)], "{theirs}");
+        let mut starts = theirs
+            .iter()
+            .filter_map(|report| report.split_once("written: ["));
+        assert!(
+            starts.any(|(_, bytes)| !bytes.starts_with("0, 0, 0, 0")),
+            "{theirs:?}"
+        );
+        for report in theirs {
+            assert_eq!(ended(report), [(test.to_owned(), false)], "{report}");
+        }
         assert_eq!(ended(ours), [(test.to_owned(), true)], "{ours}");
         for line in ktap::read(ours).iter().flat_map(|outcome| &outcome.figures) {
             note(format!("figure: {line}"));
