@@ -17,6 +17,7 @@ use super::{
         self,
         Bytes,
         Dir,
+        Exact,
         File,
         FileBox,
         IterWriter,
@@ -146,7 +147,7 @@ impl Taken {
                     let (found, before) = pot.find(pos as u64);
                     (*item, skipped) = (found, before as usize);
                 }
-                let enough = skipped.wrapping_add(room.min(STRETCH));
+                let enough = skipped.plus(room.min(STRETCH));
                 let len = pot.list(item, enough, bytes)?;
                 Ok(skipped.min(len)..len)
             });
@@ -181,9 +182,9 @@ impl Taken {
                 break;
             }
             let arrived = buf.write(rest)?;
-            self.rest.start = self.rest.start.wrapping_add(arrived);
+            self.rest.start = self.rest.start.plus(arrived);
             // CAST: No more than there was to deliver.
-            *pos = pos.wrapping_add(arrived as Offset);
+            *pos = pos.plus(arrived as Offset);
             self.pos = Some(*pos);
         }
         Ok(())

@@ -30,6 +30,7 @@ use super::{
     proc_fs::{
         self,
         Bytes,
+        Exact,
         FileBox,
         Mutex,
         MutexGuard,
@@ -210,7 +211,7 @@ impl Dispenser {
         // In the pot a newline is behind each.
         match pot.draw(lot, random::below, room.saturating_add(1)) {
             Drawn::Nothing => 0,
-            Drawn::TooLong(len) => len.wrapping_sub(1),
+            Drawn::TooLong(len) => len.minus(1),
             Drawn::Fortune(head, tail) => {
                 *lot = Lot::default();
                 let (head, tail) = match tail.split_last() {
@@ -219,7 +220,7 @@ impl Dispenser {
                 };
                 take(head, tail);
                 // No longer than a fortune.
-                head.len().wrapping_add(tail.len())
+                head.len().plus(tail.len())
             }
         }
     }
@@ -248,8 +249,8 @@ impl Dispenser {
             return Err(ENOSPC);
         }
         if !rest.is_empty() {
-            demand.fortunes = demand.fortunes.wrapping_add(1);
-            demand.bytes = demand.bytes.wrapping_add(cost(rest.len()));
+            demand.fortunes = demand.fortunes.plus(1);
+            demand.bytes = demand.bytes.plus(cost(rest.len()));
             last = Some(rest);
         }
         if demand.fortunes > 1 {
@@ -264,7 +265,7 @@ impl Dispenser {
     /// How many bytes a write has at most: more could never be stored, as fortunes of one byte and their `%` lines
     /// take twice what they cost in the pot.
     fn most_written(&self) -> usize {
-        self.size.wrapping_mul(2).wrapping_add(MAX_FORTUNE)
+        self.size.times(2).plus(MAX_FORTUNE)
     }
 
     /// Does as `demand` says, which is of one fortune, `text`, or of none.
@@ -306,7 +307,7 @@ impl Dispenser {
                     let count = if blocks.0.is_empty() {
                         count
                     } else {
-                        pot::most_blocks(demand.fortunes.wrapping_add(1))
+                        pot::most_blocks(demand.fortunes.plus(1))
                     };
                     blocks.grow(count, by.flags())?;
                 }
@@ -374,8 +375,8 @@ fn ask<'a>(demand: &mut Demand, records: &mut Records<'a>) -> Result<Option<&'a 
             continue;
         }
         // No more than what was written, and unfinished before.
-        demand.fortunes = demand.fortunes.wrapping_add(1);
-        demand.bytes = demand.bytes.wrapping_add(cost(record.len()));
+        demand.fortunes = demand.fortunes.plus(1);
+        demand.bytes = demand.bytes.plus(cost(record.len()));
         last = Some(record);
     }
     Ok(last)
@@ -467,7 +468,7 @@ impl Draw {
             self.undelivered = false;
         }
         // CAST: A text has at most MAX_FORTUNE + 1 bytes.
-        *pos = offset.wrapping_add(arrived as Offset);
+        *pos = offset.plus(arrived as Offset);
         Ok(())
     }
 }
@@ -492,7 +493,7 @@ impl Unfinished {
             return Err(ENOSPC);
         }
         let unfinished = self.len;
-        let whole = unfinished.wrapping_add(len);
+        let whole = unfinished.plus(len);
         let in_place = unfinished > 0 && whole <= MAX_UNFINISHED;
         let mut new = Bytes::<SHORT>::default();
         if in_place {
@@ -560,7 +561,7 @@ impl Unfinished {
             return Ok(());
         }
         let mut text = Bytes::default();
-        let room = whole.max(self.len.wrapping_mul(2)).min(MAX_UNFINISHED);
+        let room = whole.max(self.len.times(2)).min(MAX_UNFINISHED);
         text.renew(room, charged())?;
         text.append(self.unfinished());
         self.text = text;

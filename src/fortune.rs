@@ -36,6 +36,7 @@ use dispenser::{
 };
 use proc_fs::{
     Dir,
+    Exact,
     File,
     Mode, //
 };

@@ -36,6 +36,7 @@
 //! counting: for each block, and for each group of blocks, there is a count of the drawn ones. Those that leave
 //! are subtracted, block by block and group by group.
 
+use super::Exact;
 use core::ops::DerefMut;
 
 /// The longest fortune, in bytes, without the `\n` that ends it.
@@ -105,16 +106,15 @@ impl Count {
 /// How many places for blocks the index of a pot of `size` bytes needs: a power of two.
 ///
 /// The shortest fortune costs two bytes, and the first one need not be the first of its block.
-pub const fn index_len(size: usize) -> usize {
-    match most_blocks(size / 2).checked_next_power_of_two() {
-        Some(len) => len,
-        None => 0,
-    }
+pub fn index_len(size: usize) -> usize {
+    most_blocks(size / 2)
+        .checked_next_power_of_two()
+        .unwrap_or(0)
 }
 
 /// How many blocks so many fortunes need at most, wherever they begin.
-pub const fn most_blocks(fortunes: usize) -> usize {
-    (fortunes / BLOCK_LEN).wrapping_add(2)
+pub fn most_blocks(fortunes: usize) -> usize {
+    (fortunes / BLOCK_LEN).plus(2)
 }
 
 /// The order of drawing.
@@ -181,7 +181,7 @@ impl<'a> Batch<'a> {
                     None => return,
                 }
             };
-            self.len = self.len.wrapping_add(1);
+            self.len = self.len.plus(1);
             // The last one can be as long as all of them.
             match room.checked_sub(place.len()) {
                 Some(left) => room = left,
@@ -232,11 +232,11 @@ pub struct Stats {
 }
 
 /// What a fortune of `len` bytes takes, in bytes. An empty one is not stored.
-pub const fn cost(len: usize) -> usize {
+pub fn cost(len: usize) -> usize {
     if len == 0 {
         0
     } else {
-        len.wrapping_add(1)
+        len.plus(1)
     }
 }
 
@@ -321,10 +321,10 @@ const fn locate(number: u64) -> (u64, usize) {
 
 /// The bits of word number `word` that stand for what is from `from` up to `to` in a block.
 fn bits(word: usize, from: usize, to: usize) -> u64 {
-    let first = word.wrapping_mul(64);
+    let first = word.times(64);
     // CAST: It is less than 2^32.
     let below = |at: usize| match 1u64.checked_shl(at.saturating_sub(first) as u32) {
-        Some(bit) => bit.wrapping_sub(1),
+        Some(bit) => bit.minus(1),
         None => u64::MAX,
     };
     below(to) & !below(from)
@@ -408,7 +408,7 @@ where
         self.used = 0;
         self.oldest = self.end;
         self.start_lap();
-        self.clears = self.clears.wrapping_add(1);
+        self.clears = self.clears.plus(1);
     }
 
     /// Takes a block out of the index that nothing needs now, to be freed. After an operation that may have
@@ -419,7 +419,7 @@ where
         let kept = u64::from(self.oldest != self.end);
         let needed = self.needed();
         if self.end_block > needed && self.end_block > self.first_block {
-            self.end_block = self.end_block.wrapping_sub(1);
+            self.end_block = self.end_block.minus(1);
             self.slot(self.end_block)?.block.take()
         } else if self.end_block >= needed && self.free_blocks(self.oldest) > kept {
             // What is being stored has its blocks.
@@ -543,11 +543,11 @@ where
             return Drawn::TooLong(len);
         }
         if self.order == Order::Sequential {
-            self.next = number.wrapping_add(1);
+            self.next = number.plus(1);
         } else if self.order == Order::Shuffle {
             self.leave_out(number);
         }
-        self.draws = self.draws.wrapping_add(1);
+        self.draws = self.draws.plus(1);
         match self.parts(span) {
             Some((head, tail)) => Drawn::Fortune(head, tail),
             None => Drawn::Nothing,
@@ -565,16 +565,16 @@ where
         }
         // What comes before a fortune: two bytes for each line, and the texts.
         let before = |number: u64| {
-            let lines = number.wrapping_sub(self.oldest).wrapping_add(1);
-            let texts = self.used.wrapping_sub(self.used_from(number));
+            let lines = number.minus(self.oldest).plus(1);
+            let texts = self.used.minus(self.used_from(number));
             // CAST: No wider than 64 bits.
-            lines.wrapping_mul(2).wrapping_add(texts as u64)
+            lines.times(2).plus(texts as u64)
         };
         if pos >= before(self.end) {
-            return (self.end.wrapping_add(1), 0);
+            return (self.end.plus(1), 0);
         }
         let number = last(self.oldest, self.end, |number| before(number) <= pos);
-        (number.wrapping_add(1), pos.wrapping_sub(before(number)))
+        (number.plus(1), pos.minus(before(number)))
     }
 
     /// Copies items of the list to `to`, from `item` or else the next one that there is, until `enough` bytes or
@@ -602,7 +602,7 @@ where
                 break;
             };
             let text = self.span_len(span);
-            let after = text.wrapping_add(LINE.len());
+            let after = text.plus(LINE.len());
             let place = to.get_mut(len..).and_then(|to| to.get_mut(..after));
             let Some(place) = place else {
                 if len == 0 {
@@ -614,10 +614,10 @@ where
             let place = copy_part(place, head);
             let place = copy_part(place, tail);
             copy_part(place, LINE);
-            len = len.wrapping_add(after);
-            number = number.wrapping_add(1);
+            len = len.plus(after);
+            number = number.plus(1);
         }
-        *item = number.wrapping_add(1);
+        *item = number.plus(1);
         Ok(len)
     }
 
@@ -627,10 +627,10 @@ where
         // The next one is in the same block, but for the last one there.
         let (block, at) = locate(number);
         let (begins, ..) = self.block(block)?;
-        let next = number.wrapping_add(1);
+        let next = number.plus(1);
         // CAST: `usize` is at least as wide as `u32` wherever Linux runs.
         let begin = *begins.get(at)? as usize;
-        let end = match begins.get(at.wrapping_add(1)) {
+        let end = match begins.get(at.plus(1)) {
             _ if next == self.end => self.tail,
             Some(&begin) => begin as usize,
             None => self.begin_of(next)?,
@@ -658,6 +658,7 @@ where
     /// How many bytes a span has: all of the pot if it ends where it begins.
     #[inline]
     fn span_len(&self, (begin, end): (usize, usize)) -> usize {
+        // Below 0, if the end of the pot is between them.
         let len = end.wrapping_sub(begin);
         if begin < end {
             len
@@ -678,7 +679,7 @@ where
 
     /// How many fortunes are in the pot.
     fn fortunes(&self) -> u64 {
-        self.end.wrapping_sub(self.oldest)
+        self.end.minus(self.oldest)
     }
 
     /// The lot, or a new one if there is none yet or it is not to be had any more.
@@ -698,19 +699,19 @@ where
             }
         }
         // CAST: There are at most MAX_POT / 2.
-        let choices = self.fortunes().wrapping_sub(drawn) as u32;
+        let choices = self.fortunes().minus(drawn) as u32;
         let nth = below(choices).into();
         lot.0 = if drawn > 0 {
             self.undrawn(nth)
         } else {
-            Some(self.oldest.wrapping_add(nth))
+            Some(self.oldest.plus(nth))
         };
         lot.0
     }
 
     /// Starts a lap, which has drawn nothing.
     fn start_lap(&mut self) {
-        self.lap = self.lap.wrapping_add(1);
+        self.lap = self.lap.plus(1);
         self.drawn = 0;
     }
 
@@ -736,7 +737,7 @@ where
             return;
         };
         let count = slot.drawn.get(lap);
-        slot.drawn.set(lap, count.wrapping_add(1));
+        slot.drawn.set(lap, count.plus(1));
         if let Some((_, drawn, of)) = slot.block.as_deref_mut() {
             if *of != lap {
                 *of = lap;
@@ -748,21 +749,21 @@ where
         }
         if let Some(slot) = self.slot(block / GROUP_LEN) {
             let count = slot.group.get(lap);
-            slot.group.set(lap, count.wrapping_add(1));
+            slot.group.set(lap, count.plus(1));
         }
-        self.drawn = self.drawn.wrapping_add(1);
+        self.drawn = self.drawn.plus(1);
     }
 
     /// The one of those that this lap has not drawn which has `nth` of them before it.
     fn undrawn(&self, mut nth: u64) -> Option<u64> {
         // Whether it is one of the `len` fortunes from number `from` on, of which `drawn` in the pot were drawn.
         let mut has = |from: u64, len: u64, drawn: u64| {
-            let there = from.wrapping_add(len).min(self.end);
+            let there = from.plus(len).min(self.end);
             let there = there.saturating_sub(from.max(self.oldest));
             let left = there.saturating_sub(drawn);
             let has = nth < left;
             if !has {
-                nth = nth.wrapping_sub(left);
+                nth = nth.minus(left);
             }
             has
         };
@@ -771,33 +772,33 @@ where
         let first = block_of(self.oldest);
         let last_group = self.end_block / GROUP_LEN;
         let group = (first / GROUP_LEN..=last_group).find(|&group| {
-            let from = group.wrapping_mul(GROUP_LEN * LEN);
+            let from = group.times(GROUP_LEN * LEN);
             has(from, GROUP_LEN * LEN, self.drawn_in_group(group))
         })?;
-        let first = first.max(group.wrapping_mul(GROUP_LEN));
+        let first = first.max(group.times(GROUP_LEN));
         let block = (first..self.end_block)
-            .find(|&block| has(block.wrapping_mul(LEN), LEN, self.drawn_in_block(block)))?;
-        let first = block.wrapping_mul(LEN);
+            .find(|&block| has(block.times(LEN), LEN, self.drawn_in_block(block)))?;
+        let first = block.times(LEN);
         // CAST: Both are at most BLOCK_LEN.
         let from = self.oldest.saturating_sub(first) as usize;
-        let to = self.end.wrapping_sub(first).min(LEN) as usize;
+        let to = self.end.minus(first).min(LEN) as usize;
         let (_, drawn, lap) = self.block(block)?;
         for (word, drawn) in (0..WORDS).zip(drawn) {
             let drawn = if *lap == self.lap { *drawn } else { 0 };
             let mut left = bits(word, from, to) & !drawn;
             let count = u64::from(left.count_ones());
             if nth >= count {
-                nth = nth.wrapping_sub(count);
+                nth = nth.minus(count);
                 continue;
             }
             for _ in 0..nth {
                 // Without the lowest one.
-                left &= left.wrapping_sub(1);
+                left &= left.minus(1);
             }
             // CAST: No wider than 64 bits.
-            let at = (word as u64).wrapping_mul(64);
-            let at = at.wrapping_add(left.trailing_zeros().into());
-            return Some(first.wrapping_add(at));
+            let at = (word as u64).times(64);
+            let at = at.plus(left.trailing_zeros().into());
+            return Some(first.plus(at));
         }
         None
     }
@@ -822,10 +823,10 @@ where
         // Groups of which all leave, and blocks of the group of which some stay.
         let groups: u64 = (first / GROUP_LEN..group)
             .map(|group| self.drawn_in_group(group))
-            .fold(0, u64::wrapping_add);
-        let blocks: u64 = (first.max(group.wrapping_mul(GROUP_LEN))..block)
+            .fold(0, Exact::plus);
+        let blocks: u64 = (first.max(group.times(GROUP_LEN))..block)
             .map(|block| self.drawn_in_block(block))
-            .fold(0, u64::wrapping_add);
+            .fold(0, Exact::plus);
         // And of the block of which some stay.
         let from = if first == block {
             locate(self.oldest).1
@@ -837,21 +838,21 @@ where
             if *lap == self.lap {
                 for (word, drawn) in (0..WORDS).zip(drawn) {
                     let gone = bits(word, from, at) & drawn;
-                    here = here.wrapping_add(gone.count_ones().into());
+                    here = here.plus(gone.count_ones().into());
                 }
             }
         }
         let lap = self.lap;
-        let left = self.drawn_in_block(block).wrapping_sub(here);
+        let left = self.drawn_in_block(block).minus(here);
         if let Some(slot) = self.slot(block) {
             slot.drawn.set(lap, left);
         }
-        let gone = blocks.wrapping_add(here);
-        let left = self.drawn_in_group(group).wrapping_sub(gone);
+        let gone = blocks.plus(here);
+        let left = self.drawn_in_group(group).minus(gone);
         if let Some(slot) = self.slot(group) {
             slot.group.set(lap, left);
         }
-        self.drawn = self.drawn.wrapping_sub(groups.wrapping_add(gone));
+        self.drawn = self.drawn.minus(groups.plus(gone));
     }
 
     /// What comes of a demand, if it is not refused at once.
@@ -860,14 +861,11 @@ where
         if self.storing.is_some() {
             return Err(Refused::Busy);
         }
-        let reserved = self
-            .reserved
-            .wrapping_sub(demand.before)
-            .wrapping_add(demand.after);
+        let reserved = self.reserved.minus(demand.before).plus(demand.after);
         let unfinished = self
             .unfinished
-            .wrapping_sub(usize::from(demand.before > 0))
-            .wrapping_add(usize::from(demand.after > 0));
+            .minus(usize::from(demand.before > 0))
+            .plus(usize::from(demand.after > 0));
 
         let Some(room) = self
             .bytes
@@ -884,9 +882,9 @@ where
         } else {
             return Err(Refused::NoSpace);
         };
-        let reach = self.end.wrapping_add(demand.fortunes as u64);
+        let reach = self.end.plus(demand.fortunes as u64);
         let needed = needed_blocks(reach, unfinished);
-        let there = self.end_block.wrapping_add(self.free_blocks(oldest));
+        let there = self.end_block.plus(self.free_blocks(oldest));
         Ok(Plan {
             reserved,
             unfinished,
@@ -904,7 +902,7 @@ where
         // Mostly it is one that leaves. The others are looked for further and further away.
         let (mut from, mut step) = (self.oldest, 1);
         let to = loop {
-            let to = from.wrapping_add(step);
+            let to = from.plus(step);
             if to >= self.end {
                 break self.end;
             }
@@ -912,9 +910,9 @@ where
                 break to;
             }
             from = to;
-            step = step.wrapping_mul(2);
+            step = step.times(2);
         };
-        last(from, to, is_too_much).wrapping_add(1)
+        last(from, to, is_too_much).plus(1)
     }
 
     /// Lets fortunes leave, and keeps what is reserved.
@@ -935,8 +933,8 @@ where
             self.forget_drawn(oldest);
         }
         self.used = self.used_from(oldest);
-        let gone = oldest.wrapping_sub(self.oldest);
-        self.evictions = self.evictions.wrapping_add(gone);
+        let gone = oldest.minus(self.oldest);
+        self.evictions = self.evictions.plus(gone);
         self.oldest = oldest;
     }
 
@@ -954,11 +952,11 @@ where
     /// Shows what was brought.
     #[inline(always)]
     fn show(&mut self, storing: Storing) {
-        let stored = storing.end.wrapping_sub(self.end);
-        self.stores = self.stores.wrapping_add(stored);
+        let stored = storing.end.minus(self.end);
+        self.stores = self.stores.plus(stored);
         self.end = storing.end;
         self.tail = storing.tail;
-        self.used = self.used.wrapping_add(storing.bytes);
+        self.used = self.used.plus(storing.bytes);
     }
 
     /// Brings a fortune for which there is room, and a place in the index.
@@ -966,21 +964,21 @@ where
     fn push(&mut self, storing: &mut Storing, text: &[u8]) {
         let begin = storing.tail;
         let size = self.bytes.len();
-        let bytes = storing.bytes.wrapping_add(cost(text.len()));
-        if self.used.wrapping_add(bytes) > size || text.is_empty() {
+        let bytes = storing.bytes.plus(cost(text.len()));
+        if self.used.plus(bytes) > size || text.is_empty() {
             return;
         }
         // All of these are less than 2 * MAX_POT: nothing wraps.
-        let end = begin.wrapping_add(text.len());
+        let end = begin.plus(text.len());
         let newline = if end < size {
             copy(self.bytes.get_mut(begin..end).unwrap_or_default(), text);
             end
         } else {
-            let room = size.wrapping_sub(begin);
+            let room = size.minus(begin);
             let (head, tail) = text.split_at_checked(room).unwrap_or_default();
             copy(self.bytes.get_mut(begin..).unwrap_or_default(), head);
             copy(&mut self.bytes, tail);
-            end.wrapping_sub(size)
+            end.minus(size)
         };
         if let Some(byte) = self.bytes.get_mut(newline) {
             *byte = b'\n';
@@ -991,9 +989,9 @@ where
             // CAST: It is less than MAX_POT.
             *place = begin as u32;
         }
-        storing.end = storing.end.wrapping_add(1);
+        storing.end = storing.end.plus(1);
         storing.bytes = bytes;
-        storing.tail = newline.wrapping_add(1);
+        storing.tail = newline.plus(1);
         if storing.tail == size {
             storing.tail = 0;
         }
@@ -1013,7 +1011,7 @@ where
 
     fn slot_number(&self, number: u64) -> usize {
         // CAST: The length is a power of two, and only what is below it is kept.
-        number as usize & self.index.len().wrapping_sub(1)
+        number as usize & self.index.len().minus(1)
     }
 
     /// The number of the block after the last one that is needed.
@@ -1027,22 +1025,20 @@ where
 
     /// How many blocks at the front are free if `oldest` is the oldest fortune.
     fn free_blocks(&self, oldest: u64) -> u64 {
-        block_of(oldest)
-            .min(self.end_block)
-            .wrapping_sub(self.first_block)
+        block_of(oldest).min(self.end_block).minus(self.first_block)
     }
 
     /// Takes out the block at the front.
     fn take_first_block(&mut self) -> Option<B> {
         let first = self.first_block;
-        self.first_block = first.wrapping_add(1);
+        self.first_block = first.plus(1);
         self.slot(first)?.block.take()
     }
 
     /// Puts a block at the end, of which nothing was drawn yet.
     fn put_block(&mut self, block: Option<B>) {
         let end = self.end_block;
-        self.end_block = end.wrapping_add(1);
+        self.end_block = end.plus(1);
         if let Some(slot) = self.slot(end) {
             slot.block = block;
             slot.drawn = Count::default();
@@ -1061,16 +1057,13 @@ where
 /// The number of the block after the last one that fortunes up to `end` need, and so many unfinished ones.
 fn needed_blocks(end: u64, unfinished: usize) -> u64 {
     // CAST: No wider than 64 bits.
-    block_of(
-        end.wrapping_add(unfinished as u64)
-            .wrapping_add(BLOCK_LEN as u64 - 1),
-    )
+    block_of(end.plus(unfinished as u64).plus(BLOCK_LEN as u64 - 1))
 }
 
 /// The last number for which `is` holds, which it does for `from` and all up to it, but not for `to`.
 fn last(mut from: u64, mut to: u64, is: impl Fn(u64) -> bool) -> u64 {
     loop {
-        let middle = from.wrapping_add(to.wrapping_sub(from) / 2);
+        let middle = from.plus(to.minus(from) / 2);
         if middle == from {
             return from;
         }

@@ -9,6 +9,8 @@
 //!
 //! Pure logic, like the pot, and tested with it on the host.
 
+use super::Exact;
+
 /// What an open file has to remember between two writes, beside the text that is not complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -50,7 +52,7 @@ impl<'a> Records<'a> {
     pub fn rest(&self) -> (&'a [u8], Progress) {
         let progress = Progress {
             separated: self.separated,
-            line: self.line.wrapping_sub(self.begin),
+            line: self.line.minus(self.begin),
         };
         (self.text.get(self.begin..).unwrap_or_default(), progress)
     }
@@ -68,10 +70,10 @@ impl<'a> Iterator for Records<'a> {
             let Some(newline) = self.text.get(self.scanned..).and_then(find_newline) else {
                 break;
             };
-            let newline = self.scanned.wrapping_add(newline);
+            let newline = self.scanned.plus(newline);
             let line = self.line;
             let is_separator = self.text.get(line..newline) == Some(b"%".as_slice());
-            self.line = newline.wrapping_add(1);
+            self.line = newline.plus(1);
             self.scanned = self.line;
             if is_separator {
                 let record = self.slice(line);
@@ -127,22 +129,22 @@ fn find_newline(text: &[u8]) -> Option<usize> {
             break;
         }
         rest = after;
-        at = at.wrapping_add(32);
+        at = at.plus(32);
     }
     while let Some((word, after)) = rest.split_first_chunk() {
         let found = newlines(word) & HIGHS;
         if found != 0 {
             // CAST: Less than 8.
-            return Some(at.wrapping_add((found.trailing_zeros() / 8) as usize));
+            return Some(at.plus((found.trailing_zeros() / 8) as usize));
         }
         rest = after;
-        at = at.wrapping_add(8);
+        at = at.plus(8);
     }
     for &byte in rest {
         if byte == b'\n' {
             return Some(at);
         }
-        at = at.wrapping_add(1);
+        at = at.plus(1);
     }
     None
 }

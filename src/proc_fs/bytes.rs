@@ -2,7 +2,10 @@
 
 //! Bytes that a callback has taken from user space, or keeps for it.
 
-use super::user::UserReader;
+use super::{
+    exact::Exact,
+    user::UserReader, //
+};
 use core::{
     mem::MaybeUninit,
     ops::Deref,
@@ -97,7 +100,7 @@ impl<const N: usize> Bytes<N> {
         // overlap.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place.as_mut_ptr().cast(), bytes.len()) };
         // INVARIANT: So many more were just initialised.
-        self.len = len.wrapping_add(bytes.len());
+        self.len = len.plus(bytes.len());
         true
     }
 
@@ -132,7 +135,7 @@ impl<const N: usize> Bytes<N> {
         let count = buf.len();
         buf.read_raw(self.next(count).ok_or(EINVAL)?)?;
         // INVARIANT: `read_raw` has initialised so many more.
-        self.len = self.len.wrapping_add(count);
+        self.len = self.len.plus(count);
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/slab.h`](srctree/include/linux/slab.h).
 
+use super::exact::Exact;
 use core::{
     alloc::Layout,
     mem::MaybeUninit,
@@ -39,7 +40,7 @@ pub(super) fn copy_to_user(to: *mut c_void, from: &[u8]) -> usize {
     // SAFETY: A slice is valid for reading its length.
     let left = unsafe { bindings::copy_to_user(to, from.as_ptr().cast(), from.len()) };
     // What is left is no more than what there was.
-    from.len().wrapping_sub(left)
+    from.len().minus(left)
 }
 
 /// Fills `to` from the address `from` of the current task.

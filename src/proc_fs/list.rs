@@ -5,6 +5,7 @@
 use super::{
     bindings::proc_ops,
     callback::ProcOps,
+    exact::Exact,
     kernel_crate, //
     seq::{
         self,
@@ -162,7 +163,7 @@ impl<T: List> Lists<T> {
     ) -> *mut c_void {
         // `find` has left less than the maximum there.
         // SAFETY: As in `start`.
-        let from = unsafe { *pos }.wrapping_add(1);
+        let from = unsafe { *pos }.plus(1);
         // Also at the end of the list: seq_file wants to see that it has moved.
         // SAFETY: As in `start`.
         unsafe { *pos = from };

@@ -2,6 +2,7 @@
 
 //! Memory that user space maps.
 
+use super::exact::Exact;
 use core::ops::Deref;
 use kernel::{
     alloc::{
@@ -63,7 +64,7 @@ impl<'a> Mapping<'a> {
     /// How many bytes it has: whole pages.
     pub fn size(&self) -> usize {
         // The end is not before the start.
-        self.0.end().wrapping_sub(self.0.start())
+        self.0.end().minus(self.0.start())
     }
 
     /// Makes PROT_WRITE impossible for it, also later by `mprotect(2)`.
@@ -92,7 +93,7 @@ impl<'a> Mapping<'a> {
         if offset >= self.size() || offset % PAGE_SIZE != 0 {
             return Err(EINVAL);
         }
-        let address = self.0.start().wrapping_add(offset);
+        let address = self.0.start().plus(offset);
         self.0.set_mixedmap().vm_insert_page(address, &page.0)
     }
 }

@@ -126,6 +126,7 @@ mod bindings;
 mod bytes;
 mod callback;
 mod entry;
+mod exact;
 mod kernel_crate;
 mod list;
 mod mapping;
@@ -143,6 +144,7 @@ pub use self::{
         File,
         Symlink, //
     },
+    exact::Exact,
     kernel_crate::FileBox,
     list::List,
     mapping::{

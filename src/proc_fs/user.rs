@@ -2,7 +2,10 @@
 
 //! Where the bytes of a read go, and where those of a write come from.
 
-use super::kernel_crate;
+use super::{
+    exact::Exact,
+    kernel_crate, //
+};
 use core::{
     marker::PhantomData,
     mem::MaybeUninit, //
@@ -81,8 +84,8 @@ impl UserWriter<'_> {
         }
         self.to = self.to.wrapping_byte_add(arrived);
         // No more than there was room for.
-        self.room = self.room.wrapping_sub(arrived);
-        self.written = self.written.wrapping_add(arrived);
+        self.room = self.room.minus(arrived);
+        self.written = self.written.plus(arrived);
         Ok(arrived)
     }
 
@@ -163,7 +166,7 @@ impl IterWriter<'_> {
         if arrived == 0 && wanted > 0 {
             return Err(EFAULT);
         }
-        self.written = self.written.wrapping_add(arrived);
+        self.written = self.written.plus(arrived);
         Ok(arrived)
     }
 

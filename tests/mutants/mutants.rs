@@ -82,8 +82,8 @@ fn of_cargo_mutants() {
     let top = top();
     let copy = work("of_cargo_mutants");
     // A workspace that has these files and nothing else.
-    fs::create_dir_all(copy.join("src")).unwrap();
-    for name in ["src/pot.rs", "src/records.rs"] {
+    fs::create_dir_all(copy.join("src/proc_fs")).unwrap();
+    for name in ["src/pot.rs", "src/records.rs", "src/proc_fs/exact.rs"] {
         fs::copy(top.join(name), copy.join(name)).unwrap();
     }
     fs::create_dir(copy.join("tests")).unwrap();

@@ -4,8 +4,13 @@
 
 // Skipped: they are formatted as the kernel's code.
 #[rustfmt::skip]
+#[path = "../../src/proc_fs/exact.rs"]
+pub mod exact;
+#[rustfmt::skip]
 #[path = "../../src/pot.rs"]
 pub mod pot;
 #[rustfmt::skip]
 #[path = "../../src/records.rs"]
 pub mod records;
+
+use exact::Exact;

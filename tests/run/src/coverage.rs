@@ -115,7 +115,7 @@ const RULED_OUT: &[RuledOut] = &[
     RuledOut {
         file: "pot.rs",
         function: "push",
-        begins: "if self.used.wrapping_add(bytes) > size || text.is_empty()",
+        begins: "if self.used.plus(bytes) > size || text.is_empty()",
         why: "begin() has made room",
     },
     RuledOut {
@@ -157,7 +157,7 @@ const RULED_OUT: &[RuledOut] = &[
     RuledOut {
         file: "dispenser.rs",
         function: "store_in_parts",
-        begins: "pot::most_blocks(demand.fortunes.wrapping_add(1))",
+        begins: "pot::most_blocks(demand.fortunes.plus(1))",
         why: "only if another write comes between",
     },
     RuledOut {
