@@ -5,11 +5,18 @@
 
 use crate::kernel::{Said, kernel, run, succeed, top, work};
 use By::{Hang, Kernel, Test};
-use ktap::{Declaration, Ended, Limit, Need, Place, figure, note};
+use ktap::{Declaration, Ended, Limit, Need, Place, amount, figure, note, progress};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use serde::Deserialize;
 use std::{
     fs,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// By what a mutant is noticed.
@@ -51,6 +58,12 @@ mod of_all {
     ktap::tests!(mutants, Host: each_patch_is_tried, of_cargo_mutants needs(Soak));
 }
 
+mod of_module {
+    use super::*;
+
+    ktap::tests!(mutants, Boot, Stock, Asked: of_the_module);
+}
+
 /// One for each patch, and those of all.
 pub(crate) fn tests() -> Vec<ktap::Test> {
     let each = MUTANTS.iter().map(|mutant| ktap::Test {
@@ -62,7 +75,9 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         },
         run: Box::new(|| check(mutant)),
     });
-    each.chain(of_all::tests()).collect()
+    each.chain(of_all::tests())
+        .chain(of_module::tests())
+        .collect()
 }
 
 fn each_patch_is_tried() {
@@ -75,6 +90,20 @@ fn each_patch_is_tried() {
     let mut tried: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.0).collect();
     tried.sort();
     assert_eq!(patches, tried);
+}
+
+/// cargo-mutants, which is built where it is not there yet.
+fn cargo_mutants() -> Command {
+    let tools = top().join("build/tools");
+    succeed(
+        Command::new("cargo")
+            .args(["install", "--quiet", "--locked", "--root"])
+            .arg(&tools)
+            .arg("cargo-mutants@25.3.1"),
+    );
+    let mut command = Command::new(tools.join("bin/cargo-mutants"));
+    command.arg("mutants");
+    command
 }
 
 /// Of what cargo-mutants changes in the pot and the records, its tests on the host notice nearly all.
@@ -102,21 +131,8 @@ fn of_cargo_mutants() {
     let workspace = workspace.replace(members, "members = [\"tests/pot\", \"tests/ktap\"]");
     fs::write(copy.join("Cargo.toml"), workspace).unwrap();
 
-    let tools = top.join("build/tools");
-    succeed(
-        Command::new("cargo")
-            .args(["install", "--quiet", "--locked", "--root"])
-            .arg(&tools)
-            .arg("cargo-mutants@25.3.1"),
-    );
-    let Said { stdout, stderr, .. } = run(Command::new(tools.join("bin/cargo-mutants"))
-        .args([
-            "mutants",
-            "--package",
-            "pot",
-            "--no-times",
-            "--colors=never",
-        ])
+    let Said { stdout, stderr, .. } = run(cargo_mutants()
+        .args(["--package", "pot", "--no-times", "--colors=never"])
         .args(["--timeout", "60", "--jobs", "2"])
         // Two at once: each copy of the tree has what it builds to itself.
         .env_remove("CARGO_TARGET_DIR")
@@ -141,6 +157,127 @@ fn of_cargo_mutants() {
             Limit::least(all, 101, "mutants"),
         ],
     );
+}
+
+/// What cargo-mutants changes in the rest of the module, and in proc_fs: each is built, and the contract's tests run on it in
+/// a guest until one fails.
+fn of_the_module() {
+    let copy = work("of_the_module");
+    succeed(
+        Command::new("cp")
+            .args(["-r", "Kbuild", "src", "scripts", "tests"])
+            .arg(&copy),
+    );
+    // It finds the sources by a package.
+    let package =
+        "[package]\nname = 'fortune'\nversion = '0.0.0'\n[lib]\npath = 'src/fortune.rs'\n";
+    fs::write(copy.join("Cargo.toml"), package).unwrap();
+    let list = succeed(
+        cargo_mutants()
+            .args(["--list", "--json", "--diff"])
+            .current_dir(&copy),
+    );
+    let list: Vec<Change> = serde_json::from_str(&list).unwrap();
+    // Of the first two the host's tests see more, and none of these tests is about the others.
+    let others = [
+        "src/pot.rs",
+        "src/records.rs",
+        "src/version.rs",
+        "src/symbols/mod.rs",
+    ];
+    let list: Vec<&Change> = list
+        .iter()
+        .filter(|change| !others.contains(&change.file.as_str()))
+        .collect();
+    assert_eq!(is_noticed(&copy), Some(false), "nothing was changed");
+    let (mut noticed, mut missed) = (0, Vec::new());
+    let step = list.len().div_ceil(amount(20, list.len())).max(1);
+    for (at, change) in list.iter().enumerate().step_by(step) {
+        progress(at, list.len());
+        let file = copy.join(&change.file);
+        let original = fs::read(&file).unwrap();
+        let patch = copy.join("change.patch");
+        fs::write(&patch, &change.diff).unwrap();
+        succeed(Command::new("patch").arg(&file).arg(&patch));
+        match is_noticed(&copy) {
+            // It does not compile.
+            None => {}
+            Some(true) => noticed += 1,
+            Some(false) => {
+                let what = change.diff.lines().nth(1).unwrap_or_default();
+                missed.push(what.replacen("+++", &change.file, 1));
+            }
+        }
+        fs::write(&file, original).unwrap();
+    }
+    note(missed.join("\n"));
+    let all = noticed + missed.len();
+    let share = 100. * noticed as f64 / all as f64;
+    figure(
+        "S33",
+        &format!("{{}}: {noticed} of {{}} of the module noticed"),
+        &[
+            Limit::least(share, 80., "%"),
+            Limit::least(all, amount(10, 100), "mutants"),
+        ],
+    );
+}
+
+/// What cargo-mutants would change.
+#[derive(Deserialize)]
+struct Change {
+    file: String,
+    /// Its second line says what it is.
+    diff: String,
+}
+
+/// Whether a test notices what was changed in that copy of the sources; nothing if it does not compile.
+fn is_noticed(copy: &Path) -> Option<bool> {
+    // Those that the contract and proc_fs have, and nothing of how the module was built.
+    const TESTS: &[&str] = &[
+        "reads",
+        "writes",
+        "files",
+        "control",
+        "loading",
+        "calls",
+        "permissions",
+        "others",
+        "unloading",
+        "tools",
+        "linear",
+        "bounds",
+        "proc_fs",
+        "attacks",
+    ];
+    let kernel = kernel(Need::Stock);
+    let built = run(make(copy, kernel).args(["FORTUNE_TESTS=m", "modules"]));
+    if built.status != Some(0) {
+        return None;
+    }
+    let modules = ["fortune", "hello", "proc_fs_test", "proc_fs_attacks"];
+    let modules = modules.map(|name| format!("--file={}/{name}.ko", copy.display()));
+    let mut guest = kernel
+        .boot()
+        .args(modules)
+        .args(["--timeout", "300", "--", "guest", "contract"])
+        .args(TESTS)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        // QEMU is in the group too.
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(guest.stdout.take().unwrap());
+    let failed = output
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.starts_with("not ok "));
+    if failed {
+        let id = Pid::from_raw(guest.id().try_into().unwrap());
+        killpg(id, Signal::SIGTERM).unwrap();
+    }
+    Some(!guest.wait().unwrap().success() || failed)
 }
 
 fn check(&(name, needs, tests, by): &Mutant) {
@@ -189,6 +326,12 @@ fn build(copy: &Path, name: &str, kernel: &crate::kernel::Kernel) -> PathBuf {
             .arg(top().join(format!("tests/mutants/{name}.patch")))
             .current_dir(copy),
     );
+    succeed(make(copy, kernel).arg("modules"));
+    copy.join("fortune.ko")
+}
+
+/// `make`, for the module in a copy of the sources.
+fn make(copy: &Path, kernel: &crate::kernel::Kernel) -> Command {
     let mut make = Command::new("make");
     make.arg("-C")
         .arg(&kernel.is.headers)
@@ -197,6 +340,5 @@ fn build(copy: &Path, name: &str, kernel: &crate::kernel::Kernel) -> PathBuf {
     if kernel.is.llvm {
         make.arg("LLVM=1");
     }
-    succeed(make.arg("modules"));
-    copy.join("fortune.ko")
+    make
 }
