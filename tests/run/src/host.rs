@@ -14,6 +14,10 @@ mod detectors;
 mod documents;
 #[path = "../../building/editor.rs"]
 mod editor;
+#[path = "../../history/tests.rs"]
+mod histories;
+#[path = "../../locks/tests.rs"]
+mod locked;
 #[path = "../../building/metadata.rs"]
 mod metadata;
 #[path = "../../pot/tests/model.rs"]
@@ -66,6 +70,8 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         bench::tests(),
         pot_by_example::tests(),
         model::tests(),
+        locked::tests(),
+        histories::tests(),
         rejected::tests(),
         complaints::tests(),
         steps::tests(),
