@@ -1,297 +1,126 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Short histories of three threads: is there an order of their calls, one after the other, in which each
-//! could have returned what it did?
-//!
-//! The order must keep what was over before something else began; all others can be taken in any order (J.
-//! Wing and C. Gong, "Testing and Verifying Concurrent Objects", 1993). What the search has seen to fail, it
-//! does not try again.
+//! Short histories of three threads, or of two and a process: is there an order of their calls, one after the other, in which
+//! each could have returned what it did? What they may return says the crate `history`.
 
-use crate::module::{CONTROL, Module, by_kernel, open, set, stats};
+use crate::module::{CONTROL, Module, by_kernel, open, pot, set, stats};
 use fastrand::Rng;
+use history::{Call, Counters, Made, Order, Outcome, State, is_linearizable};
 use ktap::{Limit, amount, figure, note, progress};
-use nix::{errno::Errno, sys::uio::pread, unistd::write};
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
+        uio::{pread, pwrite},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Whence, fork, lseek, read, write},
+};
 use std::{
-    collections::HashSet,
     fs::{File, OpenOptions},
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    mem::size_of,
+    num::NonZero,
+    ptr::NonNull,
+    sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     thread,
 };
 
 ktap::tests!(linear, Guest:
-    wrong_histories_are_rejected,
     histories_are_linearizable [R3 R8 R12 W13 C2 C10],
+    histories_of_one_open_file_are_linearizable [R3 R4 R6 R7 R8 R12 W1 W6 W7 W9 W10 W13 W16 C2 C8 C9 C10 C12 C13],
 );
 
-const THREADS: usize = 3;
+/// Three threads, or two and a process.
+const WHO: usize = 3;
 
-/// How many calls each of them makes: 39 in all.
+/// How many calls each of them makes at most.
 const CALLS: usize = 13;
 
-/// The pot: four of the shorter fortunes, or two of the longer ones.
-const SIZE: u64 = 8;
+/// How many bytes a read gets at most.
+const ROOM: usize = 400;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    /// Stores the fortune of that number.
-    Store(u8),
-    Draw,
-    Clear,
-    Stats,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Stored,
-    /// ENOSPC
-    Refused,
-    Drawn(Option<u8>),
-    Cleared,
-    Stats(Counters),
-}
-
-/// What `stats` says that has to do with these calls, since the history began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Counters {
-    used: u64,
-    fortunes: u64,
-    draws: u64,
-    stores: u64,
-    clears: u64,
-}
-
-/// A call that was made, and when: between these two times it has happened.
-#[derive(Clone, Debug)]
-struct Made {
-    call: Call,
-    outcome: Outcome,
-    invoked: u64,
-    returned: u64,
-}
-
-/// The text of a fortune: those of even numbers are shorter.
-fn text(number: u8) -> Vec<u8> {
-    vec![b'A' + number; 1 + usize::from(number % 2) * 2]
-}
-
-/// The contract, as far as these calls can see it.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-struct State {
-    pot: Vec<u8>,
-    /// How many of the oldest this lap has drawn.
-    drawn: usize,
-    counters: Counters,
-}
-
-impl State {
-    fn make(&mut self, call: Call) -> Outcome {
-        match call {
-            Call::Store(number) => {
-                let used = self.counters.used + text(number).len() as u64 + 1;
-                if used > SIZE {
-                    return Outcome::Refused;
-                }
-                self.pot.push(number);
-                self.counters.used = used;
-                self.counters.fortunes += 1;
-                self.counters.stores += 1;
-                Outcome::Stored
-            }
-            Call::Draw => {
-                if self.drawn == self.pot.len() {
-                    self.drawn = 0;
-                }
-                let drawn = self.pot.get(self.drawn).copied();
-                if drawn.is_some() {
-                    self.drawn += 1;
-                    self.counters.draws += 1;
-                }
-                Outcome::Drawn(drawn)
-            }
-            Call::Clear => {
-                self.pot.clear();
-                self.drawn = 0;
-                self.counters.used = 0;
-                self.counters.fortunes = 0;
-                self.counters.clears += 1;
-                Outcome::Cleared
-            }
-            Call::Stats => Outcome::Stats(self.counters),
-        }
-    }
-}
-
-/// Whether there is such an order, of at most 64 calls.
-fn is_linearizable(history: &[Made]) -> bool {
-    /// Whether there is one of those not in `done`, if those leave `state`.
-    fn search(
-        history: &[Made],
-        done: u64,
-        state: &State,
-        failed: &mut HashSet<(u64, State)>,
-    ) -> bool {
-        let left = |&at: &usize| done & (1 << at) == 0;
-        // Nothing can come first that began after something else was over.
-        let Some(over) = (0..history.len())
-            .filter(left)
-            .map(|at| history[at].returned)
-            .min()
-        else {
-            return true;
-        };
-        if failed.contains(&(done, state.clone())) {
-            return false;
-        }
-        for at in (0..history.len()).filter(left) {
-            if history[at].invoked < over {
-                let mut next = state.clone();
-                if next.make(history[at].call) == history[at].outcome
-                    && search(history, done | (1 << at), &next, failed)
-                {
-                    return true;
-                }
-            }
-        }
-        failed.insert((done, state.clone()));
-        false
-    }
-    search(history, 0, &State::default(), &mut HashSet::new())
-}
-
-/// A history by its calls, their outcomes and their times.
-fn history(calls: &[(Call, Outcome, u64, u64)]) -> Vec<Made> {
-    let made = |(call, outcome, invoked, returned): &(Call, Outcome, u64, u64)| Made {
-        call: *call,
-        outcome: outcome.clone(),
-        invoked: *invoked,
-        returned: *returned,
-    };
-    calls.iter().map(made).collect()
-}
-
-fn wrong_histories_are_rejected() {
-    use Call::{Clear, Draw, Stats, Store};
-    use Outcome::{Cleared, Drawn, Refused, Stored};
-    let counters = |fortunes, stores, clears| {
-        Outcome::Stats(Counters {
-            used: 2 * fortunes,
-            fortunes,
-            stores,
-            clears,
-            draws: 0,
-        })
-    };
-    for (calls, linearizable) in [
-        (&[][..], true),
-        // One after the other, the older one comes first.
-        (
-            &[
-                (Store(0), Stored, 1, 2),
-                (Store(2), Stored, 3, 4),
-                (Draw, Drawn(Some(0)), 5, 6),
-            ],
-            true,
-        ),
-        (
-            &[
-                (Store(0), Stored, 1, 2),
-                (Store(2), Stored, 3, 4),
-                (Draw, Drawn(Some(2)), 5, 6),
-            ],
-            false,
-        ),
-        // Of two stores at once, any.
-        (
-            &[
-                (Store(0), Stored, 1, 4),
-                (Store(2), Stored, 2, 3),
-                (Draw, Drawn(Some(2)), 5, 6),
-            ],
-            true,
-        ),
-        // Nothing is drawn before it is stored, nor missed after that.
-        (
-            &[(Draw, Drawn(Some(0)), 1, 2), (Store(0), Stored, 3, 4)],
-            false,
-        ),
-        (
-            &[(Draw, Drawn(Some(0)), 1, 4), (Store(0), Stored, 2, 3)],
-            true,
-        ),
-        (
-            &[(Store(0), Stored, 1, 2), (Draw, Drawn(None), 3, 4)],
-            false,
-        ),
-        // Two draws at once are of different fortunes.
-        (
-            &[
-                (Store(0), Stored, 1, 2),
-                (Store(2), Stored, 3, 4),
-                (Draw, Drawn(Some(0)), 5, 8),
-                (Draw, Drawn(Some(0)), 6, 7),
-            ],
-            false,
-        ),
-        // No room, if and only if there is none.
-        (&[(Store(0), Refused, 1, 2)], false),
-        (
-            &[
-                (Store(1), Stored, 1, 2),
-                (Store(3), Stored, 3, 4),
-                (Store(0), Stored, 5, 6),
-            ],
-            false,
-        ),
-        (
-            &[
-                (Store(1), Stored, 1, 2),
-                (Store(3), Stored, 3, 4),
-                (Store(0), Stored, 5, 8),
-                (Clear, Cleared, 6, 7),
-            ],
-            true,
-        ),
-        // All counters are of one moment, which is not over yet and has come.
-        (
-            &[
-                (Store(0), Stored, 1, 6),
-                (Stats, counters(0, 0, 0), 2, 3),
-                (Stats, counters(1, 1, 0), 4, 5),
-            ],
-            true,
-        ),
-        (
-            &[
-                (Store(0), Stored, 1, 6),
-                (Stats, counters(1, 1, 0), 2, 3),
-                (Stats, counters(0, 0, 0), 4, 5),
-            ],
-            false,
-        ),
-        (
-            &[
-                (Store(0), Stored, 1, 6),
-                (Clear, Cleared, 2, 5),
-                (Stats, counters(1, 0, 1), 3, 4),
-            ],
-            false,
-        ),
-    ] {
-        assert_eq!(is_linearizable(&history(calls)), linearizable, "{calls:?}");
-    }
+/// What a history is made of.
+struct Kind {
+    size: u64,
+    /// How many calls each of them makes.
+    calls: usize,
+    /// All use one open file: the first thread, another one through a descriptor that is duplicated, and a process through
+    /// one that it has inherited. Else each has its own.
+    is_shared: bool,
+    /// Chooses a call for who has that open file.
+    choose: fn(&mut Rng, usize, &mut dyn Iterator<Item = char>) -> Call,
 }
 
 fn histories_are_linearizable() {
+    // Four of the shorter fortunes, or two of the longer ones.
+    let kind = Kind {
+        size: 8,
+        calls: CALLS,
+        is_shared: false,
+        choose: choose_simple,
+    };
+    run(&kind, "S3", "{}, all linearizable");
+}
+
+fn histories_of_one_open_file_are_linearizable() {
+    let kind = Kind {
+        size: 10,
+        calls: 8,
+        is_shared: true,
+        choose: choose_any,
+    };
+    run(&kind, "S29", "{} of one open file, all linearizable");
+}
+
+fn choose_simple(random: &mut Rng, file: usize, letters: &mut dyn Iterator<Item = char>) -> Call {
+    match random.u32(..100) {
+        ..42 => {
+            let letter = letters.next().unwrap();
+            let len = 1 + 2 * random.usize(..2);
+            Call::Write(file, format!("{}\n", letter.to_string().repeat(len)).into())
+        }
+        42..82 => Call::ReadAt(file, 0, ROOM),
+        82..88 => Call::Clear,
+        _ => Call::Stats,
+    }
+}
+
+fn choose_any(random: &mut Rng, file: usize, letters: &mut dyn Iterator<Item = char>) -> Call {
+    let mut letter = || letters.next().unwrap();
+    match random.u32(..100) {
+        ..16 => Call::Write(file, format!("{}\n", letter()).into()),
+        16..26 => Call::Write(file, letter().to_string().into()),
+        26..30 => Call::Write(file, format!("{}\n%\n", letter()).into()),
+        30..40 => Call::Write(file, format!("{}\n%\n{}\n%\n", letter(), letter()).into()),
+        40..56 => Call::Read(file, random.usize(1..4)),
+        56..70 => Call::ReadAt(file, 0, ROOM),
+        70..76 => Call::ReadAt(file, random.usize(1..3), random.usize(1..4)),
+        76..84 => Call::Rewind(file),
+        84..87 => Call::Clear,
+        87..92 => {
+            let orders = [Order::Sequential, Order::Random, Order::Shuffle];
+            Call::Order(orders[random.usize(..3)])
+        }
+        92..94 => Call::Evict(random.bool()),
+        _ => Call::Stats,
+    }
+}
+
+fn run(kind: &Kind, id: &str, words: &str) {
     let histories = by_kernel(amount(500, 10_000), 50);
-    let _module = Module::load(&format!("pot_size={SIZE}"));
-    let (mut calls, mut overlapping, mut wrong) = (0, 0, 0);
+    let _module = Module::load(&format!("pot_size={}", kind.size));
+    let record = Record::new();
+    let (mut calls, mut overlapping, mut wrong, mut changed) = (0, 0, 0, 0);
     let (mut made, mut concurrent) = (0, 0);
     // How many calls come at the same time is up to the machine. Those of which few do are looked at, but don't count.
     while concurrent < histories {
         assert!(made < 20 * histories, "they wait for each other");
         progress(concurrent as usize, histories as usize);
-        let mut history = record(made);
-        assert!(is_linearizable(&history), "history {made}: {history:#?}");
+        let (mut history, state) = make(kind, &record, made);
+        assert!(
+            is_linearizable(&history, &state),
+            "history {made}: {history:#?}"
+        );
         made += 1;
         let at_once = history
             .iter()
@@ -304,163 +133,274 @@ fn histories_are_linearizable() {
             .count();
         calls += history.len();
         overlapping += at_once;
-        concurrent += u64::from(at_once * 10 > history.len());
-        // The same but for one draw is not, but for a few.
-        let draws = history
+        concurrent += u64::from(at_once * 10 > WHO * kind.calls);
+        // The same but for one letter that was read is not, but for a few: in other orders than in sequence.
+        let letters = history
             .iter_mut()
             .filter_map(|made| match &mut made.outcome {
-                Outcome::Drawn(Some(number)) => Some(number),
+                Outcome::Read(bytes) => bytes.first_mut().filter(|byte| **byte != b'\n'),
                 _ => None,
             });
-        match draws.last() {
-            Some(drawn) => *drawn = (*drawn + 1) % 40,
+        match letters.last() {
+            Some(letter) => *letter ^= 1,
             None => continue,
         }
-        wrong += u64::from(!is_linearizable(&history));
+        changed += 1;
+        wrong += u64::from(!is_linearizable(&history, &state));
     }
     note(format!(
-        "{calls} calls in {made} histories, {overlapping} at the same time as others; {wrong} histories are not \
-         linearizable with one draw changed"
+        "{calls} calls in {made} histories, {overlapping} at the same time as others; {wrong} of {changed} histories are not \
+         linearizable with one letter changed"
     ));
-    assert!(wrong * 10 > made * 9);
-    figure(
-        "S3",
-        "{}, all linearizable",
-        &[Limit::amount(
-            concurrent as usize,
-            histories as usize,
-            "histories",
-        )],
-    );
+    assert!(wrong * 4 > changed * 3 && changed * 2 > made);
+    let limit = Limit::amount(concurrent as usize, histories as usize, "histories");
+    figure(id, words, &[limit]);
 }
 
-/// Makes a history.
-fn record(number: u64) -> Vec<Made> {
+/// What came of a call. All of it is 0 at first.
+struct Slot {
+    invoked: AtomicU64,
+    returned: AtomicU64,
+    /// What it has returned, or the error, negative.
+    result: AtomicI64,
+    bytes: [AtomicU8; ROOM],
+}
+
+/// What those who make calls have in common, in memory that a process shares.
+struct Shared {
+    clock: AtomicU64,
+    ready: AtomicUsize,
+    slots: [[Slot; CALLS]; WHO],
+}
+
+/// Such memory.
+struct Record(NonNull<Shared>);
+
+impl Record {
+    fn new() -> Self {
+        let size = NonZero::new(size_of::<Shared>()).unwrap();
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: It is new memory.
+        let memory = unsafe { mmap_anonymous(None, size, access, MapFlags::MAP_SHARED) };
+        Self(memory.unwrap().cast())
+    }
+
+    fn shared(&self) -> &Shared {
+        // SAFETY: It is there until this is dropped, of that size, and has only atomic numbers, for which 0 is one.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // SAFETY: Nobody has borrowed it any more.
+        unsafe { munmap(self.0.cast(), size_of::<Shared>()) }.unwrap();
+    }
+}
+
+/// Makes a history, and says what there was before.
+fn make(kind: &Kind, record: &Record, number: u64) -> (Vec<Made>, State) {
+    let mut random = Rng::with_seed(number);
+    let evict = kind.is_shared && random.bool();
+    set("order", "sequential").unwrap();
+    set("when_full", if evict { "evict" } else { "reject" }).unwrap();
     set("clear", "1").unwrap();
     let before = counters_of(|name| stats()[name]);
-    let (clock, ready) = (AtomicU64::new(0), AtomicUsize::new(0));
+
+    let mut letters = 'A'..;
+    let file_of = |who| if kind.is_shared { 0 } else { who };
+    let plans = [0, 1, 2].map(|who| {
+        let mut call = || (kind.choose)(&mut random, file_of(who), &mut letters);
+        (0..kind.calls).map(|_| call()).collect::<Vec<_>>()
+    });
+    let first = open();
+    let others = [(); WHO - 1].map(|()| match kind.is_shared {
+        true => first.try_clone().unwrap(),
+        false => open(),
+    });
+    let [second, third] = others;
+    let files = [first, second, third].map(Files::new);
+
+    let shared = record.shared();
+    shared.clock.store(0, Ordering::SeqCst);
+    shared.ready.store(0, Ordering::SeqCst);
+    let perform = |who: usize| {
+        // All at once.
+        shared.ready.fetch_add(1, Ordering::SeqCst);
+        while shared.ready.load(Ordering::SeqCst) < WHO {
+            thread::yield_now();
+        }
+        for (call, slot) in plans[who].iter().zip(&shared.slots[who]) {
+            let invoked = shared.clock.fetch_add(1, Ordering::SeqCst);
+            files[who].make(call, slot);
+            let returned = shared.clock.fetch_add(1, Ordering::SeqCst);
+            slot.invoked.store(invoked, Ordering::SeqCst);
+            slot.returned.store(returned, Ordering::SeqCst);
+        }
+    };
+    let child = kind.is_shared.then(|| {
+        // SAFETY: The child makes system calls, and allocates nothing, until it ends.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                perform(WHO - 1);
+                // SAFETY: Nothing of what this process has in memory is needed at its end.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    });
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let (clock, ready, before) = (&clock, &ready, &before);
-                scope.spawn(move || {
-                    let files = Files::open();
-                    let mut random = Rng::with_seed(number * THREADS as u64 + thread as u64);
-                    let calls: Vec<Call> = (0..CALLS)
-                        .map(|at| choose(&mut random, (thread * CALLS + at) as u8))
-                        .collect();
-                    // All at once.
-                    ready.fetch_add(1, Ordering::SeqCst);
-                    while ready.load(Ordering::SeqCst) < THREADS {
-                        thread::yield_now();
-                    }
-                    let make = |call| {
-                        let invoked = clock.fetch_add(1, Ordering::SeqCst);
-                        let outcome = files.make(call, before);
-                        let returned = clock.fetch_add(1, Ordering::SeqCst);
-                        Made {
-                            call,
-                            outcome,
-                            invoked,
-                            returned,
-                        }
-                    };
-                    calls.into_iter().map(make).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
-    })
+        for who in 0..WHO - usize::from(child.is_some()) {
+            scope.spawn(move || perform(who));
+        }
+    });
+    if let Some(child) = child {
+        assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+    }
+
+    let mut history = Vec::new();
+    for (plan, slots) in plans.into_iter().zip(&shared.slots) {
+        for (call, slot) in plan.into_iter().zip(slots) {
+            history.push(Made {
+                outcome: outcome(&call, slot, &before),
+                call,
+                invoked: slot.invoked.load(Ordering::SeqCst),
+                returned: slot.returned.load(Ordering::SeqCst),
+            });
+        }
+    }
+    // What there is in the end, one after the other.
+    drop(files);
+    let count = if kind.is_shared { 1 } else { WHO };
+    let closes = (0..count).map(|file| (Call::Close(file), Outcome::Done));
+    let after = counters_of(|name| stats()[name]).since(&before);
+    let last = [
+        (Call::List, Outcome::Listed(fortunes())),
+        (Call::Stats, Outcome::Stats(after)),
+    ];
+    for ((call, outcome), time) in closes.chain(last).zip((1000..).step_by(2)) {
+        history.push(Made {
+            call,
+            outcome,
+            invoked: time,
+            returned: time + 1,
+        });
+    }
+    (history, State::new(kind.size as usize, evict, count))
 }
 
-fn choose(random: &mut Rng, number: u8) -> Call {
-    match random.u32(..100) {
-        ..42 => Call::Store(number),
-        42..82 => Call::Draw,
-        82..88 => Call::Clear,
-        _ => Call::Stats,
-    }
+/// The fortunes in the pot, in which there is no line of just `%`.
+fn fortunes() -> Vec<Vec<u8>> {
+    let list = String::from_utf8(pot()).unwrap();
+    let Some(list) = list.strip_prefix("%\n") else {
+        assert_eq!(list, "");
+        return vec![];
+    };
+    let fortunes = list.split_terminator("\n%\n");
+    fortunes.map(|text| text.as_bytes().to_vec()).collect()
 }
 
 fn counters_of(value: impl Fn(&str) -> u64) -> Counters {
     Counters {
         used: value("used"),
+        reserved: value("reserved"),
         fortunes: value("fortunes"),
         draws: value("draws"),
         stores: value("stores"),
+        evictions: value("evictions"),
         clears: value("clears"),
     }
 }
 
-/// What a thread makes its calls on.
+/// What a call has returned, `before` which the counters were those.
+fn outcome(call: &Call, slot: &Slot, before: &Counters) -> Outcome {
+    let result = slot.result.load(Ordering::SeqCst);
+    let bytes = || {
+        let bytes = slot.bytes[..usize::try_from(result).unwrap()].iter();
+        bytes
+            .map(|byte| byte.load(Ordering::SeqCst))
+            .collect::<Vec<_>>()
+    };
+    match call {
+        Call::Write(..) if result == -(Errno::ENOSPC as i64) => Outcome::NoSpace,
+        Call::Write(_, text) => {
+            assert_eq!(result, text.len() as i64, "{call:?}");
+            Outcome::Done
+        }
+        Call::Read(..) | Call::ReadAt(..) => {
+            assert!(result >= 0, "{call:?}: {result}");
+            Outcome::Read(bytes())
+        }
+        Call::Stats => {
+            assert!(result > 0, "{call:?}: {result}");
+            let text = String::from_utf8(bytes()).unwrap();
+            let value = |name: &str| {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+                line.unwrap().parse::<u64>().unwrap()
+            };
+            Outcome::Stats(counters_of(value).since(before))
+        }
+        _ => {
+            assert!(result >= 0, "{call:?}: {result}");
+            Outcome::Done
+        }
+    }
+}
+
+/// What calls are made on.
 struct Files {
     fortune: File,
     clear: File,
+    order: File,
+    when_full: File,
     stats: File,
 }
 
 impl Files {
-    fn open() -> Self {
-        let clear = OpenOptions::new()
-            .write(true)
-            .open(format!("{CONTROL}/clear"));
+    fn new(fortune: File) -> Self {
+        let control = |name: &str| {
+            let path = format!("{CONTROL}/{name}");
+            OpenOptions::new().write(true).open(path).unwrap()
+        };
         Self {
-            fortune: open(),
-            clear: clear.unwrap(),
+            fortune,
+            clear: control("clear"),
+            order: control("order"),
+            when_full: control("when_full"),
             stats: File::open(format!("{CONTROL}/stats")).unwrap(),
         }
     }
 
-    fn make(&self, call: Call, before: &Counters) -> Outcome {
-        let mut buffer = [0; 400];
-        match call {
-            Call::Store(number) => {
-                let mut line = text(number);
-                line.push(b'\n');
-                match write(&self.fortune, &line) {
-                    Ok(count) => {
-                        assert_eq!(count, line.len());
-                        Outcome::Stored
-                    }
-                    Err(error) => {
-                        assert_eq!(error, Errno::ENOSPC);
-                        Outcome::Refused
-                    }
-                }
+    /// Makes a call. A process does that which must not allocate.
+    fn make(&self, call: &Call, slot: &Slot) {
+        let mut bytes = [0; ROOM];
+        let fortune = &self.fortune;
+        let result = match call {
+            // Neither uses the position.
+            Call::Write(_, text) if text[0] % 2 == 0 => pwrite(fortune, text, 1),
+            Call::Write(_, text) => write(fortune, text),
+            Call::Read(_, room) => read(fortune, &mut bytes[..*room]),
+            Call::ReadAt(_, position, room) => {
+                pread(fortune, &mut bytes[..*room], *position as i64)
             }
-            Call::Draw => match pread(&self.fortune, &mut buffer, 0).unwrap() {
-                0 => Outcome::Drawn(None),
-                count => {
-                    let number = buffer[0] - b'A';
-                    assert_eq!(buffer[..count], [text(number), b"\n".to_vec()].concat());
-                    Outcome::Drawn(Some(number))
-                }
-            },
-            Call::Clear => {
-                assert_eq!(write(&self.clear, b"1"), Ok(1));
-                Outcome::Cleared
-            }
-            Call::Stats => {
-                let count = pread(&self.stats, &mut buffer, 0).unwrap();
-                let text = std::str::from_utf8(&buffer[..count]).unwrap();
-                let value = |name: &str| {
-                    let line = text
-                        .lines()
-                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-                    line.unwrap().parse::<u64>().unwrap()
-                };
-                let now = counters_of(value);
-                // What is in the pot was nothing before.
-                Outcome::Stats(Counters {
-                    draws: now.draws - before.draws,
-                    stores: now.stores - before.stores,
-                    clears: now.clears - before.clears,
-                    ..now
-                })
-            }
+            Call::Rewind(_) => lseek(fortune, 0, Whence::SeekSet).map(|_| 0),
+            Call::Clear => write(&self.clear, b"1"),
+            Call::Order(Order::Sequential) => write(&self.order, b"sequential"),
+            Call::Order(Order::Random) => write(&self.order, b"random"),
+            Call::Order(Order::Shuffle) => write(&self.order, b"shuffle"),
+            Call::Evict(true) => write(&self.when_full, b"evict"),
+            Call::Evict(false) => write(&self.when_full, b"reject"),
+            Call::Stats => pread(&self.stats, &mut bytes, 0),
+            // They are made when nobody else makes one.
+            Call::Close(_) | Call::List => Err(Errno::EOPNOTSUPP),
+        };
+        let count = *result.as_ref().unwrap_or(&0);
+        for (to, &byte) in slot.bytes.iter().zip(&bytes[..count.min(ROOM)]) {
+            to.store(byte, Ordering::SeqCst);
         }
+        let result = result.map_or_else(|error| -(error as i64), |count| count as i64);
+        slot.result.store(result, Ordering::SeqCst);
     }
 }
