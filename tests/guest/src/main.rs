@@ -26,6 +26,7 @@ mod permissions;
 mod proc_fs;
 mod reads;
 mod stress;
+mod suites;
 mod symbols;
 mod tools;
 mod torture;
@@ -53,9 +54,12 @@ fn main() -> ExitCode {
         ["stall", call @ ("read" | "write")] => stress::stall(call),
         ["hung", words @ ..] => end(hung::run(words)),
         ["fuzz", words @ ..] => fuzz::run(words),
+        ["suites", words @ ..] => suites::run(words, lacks),
         _ => {
             eprintln!(
-                "usage: guest list | test|contract|soak [PATTERN…] | fuzz SEED [CALLS] | bench WORD… | descriptors | stall read|write | hung reader|waiter|bpftrace"
+                "usage: guest list | test|contract|soak [PATTERN…] | fuzz SEED [CALLS] | fuzz --guided MINUTES |
+             \
+                 bench WORD… | descriptors | stall read|write | hung reader|waiter|bpftrace | suites VERB TEST"
             );
             ExitCode::from(2)
         }

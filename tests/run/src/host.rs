@@ -38,6 +38,8 @@ mod readme;
 mod rejected;
 #[path = "../../harness/steps.rs"]
 mod steps;
+#[path = "../../suites/suites.rs"]
+mod suites;
 #[path = "../../symbols/symbols.rs"]
 mod symbols;
 #[path = "../../building/template.rs"]
@@ -62,6 +64,7 @@ pub(crate) fn tests() -> Vec<ktap::Test> {
         tried::tests(),
         trial::tests(),
         own_boot::tests(),
+        suites::tests(),
         symbols::tests(),
         native::tests(),
         metadata::tests(),
