@@ -107,6 +107,12 @@ impl Suite {
         all - self.own.load(Ordering::Relaxed)
     }
 
+    /// Puts the three fortunes there again.
+    fn three(&self) {
+        three();
+        self.own.fetch_add(by(10, 4), Ordering::Relaxed);
+    }
+
     /// What changes meanwhile: fortunes come and leave, the order changes, and the pot is emptied now and then.
     fn stores_until(&self, done: &AtomicBool) {
         set("when_full", "evict").unwrap();
@@ -380,7 +386,7 @@ fn everyday_tools() {
     // In soak again and again.
     while times == 0 || begun.elapsed() < amount(Duration::ZERO, time()) {
         for (script, status, says) in EVERYDAY {
-            three();
+            suite.three();
             let prepared = "rm -rf /tmp/tools; mkdir -p /tmp/tools/in; cd /tmp/tools; ln -s /proc/driver/fortune/* .; \
                             printf 'four\\n%%\\nfive\\n' > fortunes; echo in > in/fortune;";
             let done = run_to_its_end(&mut shell(&format!("{prepared} {script}")));
@@ -394,7 +400,7 @@ fn everyday_tools() {
         }
         times += EVERYDAY.len();
     }
-    suite.end(&format!("{times} commands of everyday tools"), 50);
+    suite.end(&format!("{times} commands of everyday tools"), 20);
 }
 
 /// Whole trees. Root takes the module's files only: to read kmsg waits for the next line. Another user takes all of /proc but the
@@ -425,7 +431,7 @@ fn walkers() {
     );
     suite.end(
         &format!("{times} walks by find, grep, cat and ls, by root and others"),
-        20,
+        5,
     );
 }
 
@@ -602,7 +608,7 @@ fn bpftrace() {
                   kretprobe:proc_reg_read /comm == \"dd\"/ { @bytes = sum(retval); }";
     let times = amount(1, 20);
     for _ in 0..times {
-        three();
+        suite.three();
         let done = run_to_its_end(Command::new("bpftrace").args([
             "-e",
             script,
