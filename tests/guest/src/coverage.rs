@@ -7,8 +7,8 @@ use nix::{
     errno::Errno,
     sys::mman::{MapFlags, ProtFlags, mmap},
 };
+use rustc_hash::FxHashSet;
 use std::{
-    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     num::NonZero,
     os::fd::AsRawFd,
@@ -27,9 +27,14 @@ struct Recorder {
     addresses: NonNull<AtomicU64>,
     /// Where the module is, if it is loaded.
     text: Option<u64>,
-    /// Offsets into its `.text`.
-    covered: BTreeSet<u64>,
+    /// Which offsets into its `.text`.
+    covered: Vec<bool>,
 }
+
+/// Two places of the module, by their offsets, of which one ran after the other. The first place of all comes after 0.
+pub(crate) type Edge = (u32, u32);
+
+pub(crate) type Edges = FxHashSet<Edge>;
 
 // SAFETY: The mapping is never removed, and the kernel, which writes to it too, knows no other owner.
 unsafe impl Send for Recorder {}
@@ -38,6 +43,9 @@ static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
 
 /// How many addresses can be recorded between two looks.
 const LEN: usize = 1 << 21;
+
+/// How long the module's `.text` is at most.
+const TEXT: usize = 1 << 20;
 
 /// Begins to record what this thread runs, where the kernel can.
 pub(crate) fn begin() {
@@ -64,7 +72,7 @@ pub(crate) fn begin() {
         addresses: addresses.expect("kcov maps").cast(),
         _kcov: kcov,
         text: None,
-        covered: BTreeSet::new(),
+        covered: vec![false; TEXT],
     });
 }
 
@@ -75,17 +83,37 @@ impl Recorder {
         unsafe { self.addresses.add(at).as_ref() }
     }
 
-    /// Takes what was recorded, of the module where it is now.
-    fn take(&mut self) {
+    /// Takes what was recorded, of the module where it is now, and hands the offsets to `each`.
+    fn take(&mut self, mut each: impl FnMut(u32)) {
         let count = self.address(0).load(Ordering::Relaxed) as usize;
         if let Some(text) = self.text {
             for at in 1..=count {
                 let address = self.address(at).load(Ordering::Relaxed);
-                self.covered
-                    .extend(address.checked_sub(text).filter(|&offset| offset < 1 << 20));
+                let offset = address.wrapping_sub(text) as usize;
+                if let Some(covered) = self.covered.get_mut(offset) {
+                    *covered = true;
+                    // It is less than TEXT.
+                    each(offset as u32);
+                }
             }
         }
         self.address(0).store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether what this thread runs is recorded.
+pub(crate) fn is_recorded() -> bool {
+    RECORDER.lock().unwrap().is_some()
+}
+
+/// Adds what has run since the last look, if it is recorded.
+pub(crate) fn look(edges: &mut Edges) {
+    if let Some(recorder) = RECORDER.lock().unwrap().as_mut() {
+        let mut before = 0;
+        recorder.take(|offset| {
+            edges.insert((before, offset));
+            before = offset;
+        });
     }
 }
 
@@ -96,14 +124,14 @@ pub(crate) fn loaded() {
             fs::read_to_string("/sys/module/fortune/sections/.text").expect(".text is somewhere");
         let text = text.trim().trim_start_matches("0x");
         recorder.text = Some(u64::from_str_radix(text, 16).expect("an address"));
-        recorder.take();
+        recorder.take(|_| {});
     }
 }
 
 /// fortune.ko was unloaded, and what was recorded so far is of it.
 pub(crate) fn unloaded() {
     if let Some(recorder) = RECORDER.lock().unwrap().as_mut() {
-        recorder.take();
+        recorder.take(|_| {});
         recorder.text = None;
     }
 }
@@ -111,7 +139,8 @@ pub(crate) fn unloaded() {
 /// Says what has run.
 pub(crate) fn end() {
     if let Some(recorder) = RECORDER.lock().unwrap().as_ref() {
-        let offsets = recorder.covered.iter().map(|offset| format!(" {offset:x}"));
+        let offsets = (0..TEXT).filter(|&offset| recorder.covered[offset]);
+        let offsets = offsets.map(|offset| format!(" {offset:x}"));
         println!("# covered:{}", offsets.collect::<String>());
     }
 }

@@ -3,11 +3,14 @@
 //! Calls at random, and a model that says what each must do. The model is written from the README, not from the module.
 //!
 //! Where the two differ, the calls since the module was loaded are tried again with fewer and fewer of them, and the
-//! shortest sequence that still differs is shown. `guest fuzz SEED [CALLS]` tries another seed.
+//! shortest sequence that still differs is shown. `guest fuzz SEED [CALLS]` tries another seed. What is not left to chance is
+//! in `guided.rs`.
 
 use crate::{
+    coverage,
+    guided::{self, Course, guided_by_coverage, the_corpus},
     memory::Buffer,
-    module::{self, Module, by_kernel, control, set, stats},
+    module::{self, CONTROL, Module, by_kernel, control, set, stats},
 };
 use fastrand::Rng;
 use ktap::{Limit, amount, figure, progress};
@@ -16,24 +19,25 @@ use nix::{
     sys::uio::pread,
     unistd::{Whence, lseek},
 };
+use serde::Deserialize;
 use std::{cell::RefCell, collections::VecDeque, fs::File, os::fd::AsRawFd, process::ExitCode};
 
-ktap::tests!(fuzz, Guest, Once: against_the_model [W1 W2]);
+ktap::tests!(fuzz, Guest, Once: against_the_model [W1 W2], the_corpus, guided_by_coverage needs(Asked));
 
 /// The longest fortune.
-const MAX: usize = 65536;
+pub(crate) const MAX: usize = 65536;
 
 /// How many files are open at most.
-const FILES: usize = 16;
+pub(crate) const FILES: usize = 16;
 
 /// How many calls are made of a module before it is loaded again.
-const EPOCH: usize = 2500;
+pub(crate) const EPOCH: usize = 2500;
 
-const POT_SIZES: [usize; 8] = [1, 2, 30, 300, 4096, 4097, 70_000, 1_000_000];
+pub(crate) const POT_SIZES: [usize; 8] = [1, 2, 30, 300, 4096, 4097, 70_000, 1_000_000];
 
 /// What is written.
-#[derive(Clone, Copy, Debug)]
-enum Text {
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) enum Text {
     /// So many of one byte.
     Same(u8, usize),
     /// Like no other, so long or longer, with a newline at its end or not.
@@ -45,7 +49,7 @@ enum Text {
 }
 
 impl Text {
-    fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         match self {
             Text::Same(byte, len) => vec![byte; len],
             Text::Own(serial, len, newline) => {
@@ -71,8 +75,19 @@ impl Text {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Op {
+/// How `Whence` is read.
+#[derive(Deserialize)]
+#[serde(remote = "Whence")]
+#[expect(clippy::enum_variant_names, reason = "these are nix's")]
+enum Variants {
+    SeekSet,
+    SeekCur,
+    SeekEnd,
+}
+
+/// A call. It is shown as `{:?}` does, which can be read again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) enum Op {
     Open,
     Close(usize),
     /// Of this file, so many bytes, of which so many can be written to, at an offset or the file's position.
@@ -81,11 +96,14 @@ enum Op {
     Write(usize, Text, usize, Option<i64>),
     /// More bytes than can be read, from a bad address.
     WriteMuch(usize, usize),
-    Seek(usize, i64, Whence),
+    Seek(usize, i64, #[serde(with = "Variants")] Whence),
     Order(usize),
     WhenFull(usize),
     BadWord,
     Clear,
+    /// Of the list of all fortunes, by some reads one after the other, from an offset on, so many bytes each, of which so many
+    /// can be written to.
+    List(i64, usize, usize),
     /// Compares all that can be seen.
     Look,
 }
@@ -159,12 +177,12 @@ impl Unfinished {
     }
 }
 
-struct Model {
-    size: usize,
+pub(crate) struct Model {
+    pub(crate) size: usize,
     fortunes: VecDeque<Fortune>,
     /// The place of the next one in sequential order.
     next: usize,
-    order: usize,
+    pub(crate) order: usize,
     when_full: usize,
     files: Vec<Open>,
     draws: u64,
@@ -176,7 +194,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self {
             size,
             fortunes: VecDeque::new(),
@@ -208,7 +226,7 @@ impl Model {
     }
 
     /// All fortunes, and what may become one, differ.
-    fn is_unambiguous(&self) -> bool {
+    pub(crate) fn is_unambiguous(&self) -> bool {
         let mut texts: Vec<&[u8]> = self.fortunes.iter().map(|fortune| &fortune.0[..]).collect();
         texts.sort();
         let own = |text: &[u8]| text.starts_with(b"f");
@@ -218,6 +236,17 @@ impl Model {
                 .files
                 .iter()
                 .all(|file| file.unfinished.reserved() == 0)
+    }
+
+    /// What can be read of the pot.
+    fn list(&self) -> Vec<u8> {
+        let mut list = Vec::new();
+        for (number, fortune) in self.fortunes.iter().enumerate() {
+            list.extend(if number == 0 { &b"%\n"[..] } else { b"" });
+            list.extend(&fortune.0);
+            list.extend(b"\n%\n");
+        }
+        list
     }
 
     fn write(&mut self, at: usize, bytes: &[u8], readable: usize) -> Result<usize, Errno> {
@@ -305,9 +334,9 @@ impl Model {
 }
 
 /// The module and the model, side by side.
-struct Pair {
-    model: Model,
-    files: Vec<File>,
+pub(crate) struct Pair {
+    pub(crate) model: Model,
+    pub(crate) files: Vec<File>,
     _module: Module,
 }
 
@@ -328,7 +357,7 @@ fn differ<T: std::fmt::Debug>(module: &T, model: &T) -> Result<(), String> {
 }
 
 impl Pair {
-    fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self {
             _module: Module::load(&format!("pot_size={size}")),
             model: Model::new(size),
@@ -337,7 +366,7 @@ impl Pair {
     }
 
     /// Makes a call, and says how the two differ if they do.
-    fn step(&mut self, op: Op) -> Result<(), String> {
+    pub(crate) fn step(&mut self, op: Op) -> Result<(), String> {
         let count = self.files.len();
         match op {
             Op::Open if count < FILES => {
@@ -436,6 +465,7 @@ impl Pair {
                 self.model.next = 0;
                 self.model.clears += 1;
             }
+            Op::List(offset, len, writable) => self.list(offset, len, writable)?,
             Op::Look => self.look()?,
             _ => {}
         }
@@ -520,6 +550,42 @@ impl Pair {
         Ok(())
     }
 
+    fn list(&self, offset: i64, len: usize, writable: usize) -> Result<(), String> {
+        /// As many as it takes to go on where the one before has ended.
+        const READS: usize = 3;
+        let list = self.model.list();
+        let file = File::open(format!("{CONTROL}/pot")).expect("the pot opens");
+        let writable = writable.min(len);
+        let mut offset = offset;
+        for _ in 0..READS {
+            let (result, arrived) = BUFFER.with_borrow_mut(|buffer| {
+                let to = buffer.writable(writable);
+                // SAFETY: The kernel checks the addresses, and what is behind them is only ever bytes.
+                let count = unsafe { libc::pread(file.as_raw_fd(), to, len, offset) };
+                let result = Errno::result(count).map(|count| count as usize);
+                (result, buffer.written(writable, result.unwrap_or(0)))
+            });
+            let arrived = arrived?;
+            let from = usize::try_from(offset).ok();
+            let rest = from.and_then(|from| list.get(from..)).unwrap_or_default();
+            let wanted = rest.len().min(len);
+            let expected = match wanted.min(writable) {
+                _ if !fits(offset, len) => Err(Errno::EINVAL),
+                0 if wanted > 0 => Err(Errno::EFAULT),
+                // A read may end before the list does.
+                count => Ok(result.map_or(count, |read| read.clamp(count.min(1), count))),
+            };
+            if result != expected {
+                differ(&result, &expected)?;
+            }
+            if !rest.starts_with(&arrived) {
+                differ(&arrived, &rest[..arrived.len().min(rest.len())].to_vec())?;
+            }
+            offset += arrived.len() as i64;
+        }
+        Ok(())
+    }
+
     fn look(&self) -> Result<(), String> {
         let model = &self.model;
         let stats = stats();
@@ -543,12 +609,7 @@ impl Pair {
                 ));
             }
         }
-        let mut pot = Vec::new();
-        for (number, fortune) in model.fortunes.iter().enumerate() {
-            pot.extend(if number == 0 { &b"%\n"[..] } else { b"" });
-            pot.extend([&fortune.0[..], b"\n%\n"].concat());
-        }
-        if module::pot() != pot {
+        if module::pot() != model.list() {
             return Err("the pots differ".to_owned());
         }
         for (name, words, current) in [
@@ -570,7 +631,7 @@ impl Pair {
 }
 
 /// A call that makes sense after those before it.
-fn choose(random: &mut Rng, model: &Model, serial: &mut u32) -> Op {
+pub(crate) fn choose(random: &mut Rng, model: &Model, serial: &mut u32) -> Op {
     let at = random.usize(..FILES);
     let len = |random: &mut Rng| match random.u8(..20) {
         0 => 0,
@@ -595,7 +656,7 @@ fn choose(random: &mut Rng, model: &Model, serial: &mut u32) -> Op {
         1 | 2 => random.usize(..300),
         _ => usize::MAX,
     };
-    match random.u8(..40) {
+    match random.u8(..41) {
         0..3 => Op::Open,
         3 => Op::Close(at),
         4..18 => Op::Read(at, len(random), good(random), offset(random)),
@@ -633,12 +694,22 @@ fn choose(random: &mut Rng, model: &Model, serial: &mut u32) -> Op {
         36 => Op::WhenFull(random.usize(..2)),
         37 if random.u8(..4) == 0 => Op::Clear,
         38 => Op::BadWord,
+        39 => {
+            let (near, far) = (random.i64(..300), random.i64(..100_000));
+            let offset = random.choice([0, near, far, -1]);
+            Op::List(offset.unwrap(), len(random), good(random))
+        }
         _ => Op::Look,
     }
 }
 
 /// Makes calls of a module of this size, and says which ones if it does not do what the model does.
-fn epoch(random: &mut Rng, size: usize, calls: usize) -> Result<(), (Vec<Op>, String)> {
+fn epoch(
+    random: &mut Rng,
+    size: usize,
+    calls: usize,
+    course: &mut Option<Course>,
+) -> Result<(), (Vec<Op>, String)> {
     let mut pair = Pair::new(size);
     let mut ops = Vec::new();
     let mut serial = 0;
@@ -646,6 +717,9 @@ fn epoch(random: &mut Rng, size: usize, calls: usize) -> Result<(), (Vec<Op>, St
         let op = choose(random, &pair.model, &mut serial);
         ops.push(op);
         pair.step(op).map_err(|why| (ops.clone(), why))?;
+        if let Some(course) = course {
+            course.look();
+        }
     }
     ops.push(Op::Look);
     pair.look().map_err(|why| (ops, why))
@@ -656,6 +730,14 @@ fn replay(size: usize, ops: &[Op]) -> Result<(), String> {
     let mut pair = Pair::new(size);
     ops.iter().try_for_each(|&op| pair.step(op))?;
     pair.look()
+}
+
+/// Says why the two differ, by the shortest sequence of calls with which they do.
+pub(crate) fn told(size: usize, ops: Vec<Op>, why: String) -> String {
+    let count = ops.len();
+    let (ops, why) = shrink(size, ops, why);
+    let ops: String = ops.iter().map(|op| format!("  {op:?}\n")).collect();
+    format!("{why}\nafter these, of {count} calls, with\npot_size={size}\n{ops}")
 }
 
 /// The shortest part of the calls, of those that it finds, with which the two still differ.
@@ -677,22 +759,19 @@ fn shrink(size: usize, mut ops: Vec<Op>, mut why: String) -> (Vec<Op>, String) {
 }
 
 /// Makes so many calls, with modules of all sizes.
-fn fuzz(seed: u64, calls: usize) -> Result<usize, String> {
+fn fuzz(seed: u64, calls: usize, mut course: Option<Course>) -> Result<usize, String> {
     let mut random = Rng::with_seed(seed);
     let mut done = 0;
     while done < calls {
         let size = random.choice(POT_SIZES).unwrap();
         let now = EPOCH.min(calls - done);
-        epoch(&mut random, size, now).map_err(|(ops, why)| {
-            let count = ops.len();
-            let (ops, why) = shrink(size, ops, why);
-            let ops: String = ops.iter().map(|op| format!("  {op:?}\n")).collect();
-            format!(
-                "seed {seed}: {why}\nafter these, of {count} calls, with pot_size={size}:\n{ops}"
-            )
-        })?;
+        epoch(&mut random, size, now, &mut course)
+            .map_err(|(ops, why)| format!("seed {seed}: {}", told(size, ops, why)))?;
         done += now;
         progress(done, calls);
+    }
+    if let Some(course) = course {
+        println!("# {}", course.summary());
     }
     Ok(done)
 }
@@ -700,7 +779,7 @@ fn fuzz(seed: u64, calls: usize) -> Result<usize, String> {
 fn against_the_model() {
     // A debug kernel does a thousand calls a second.
     let calls = by_kernel(amount(200_000, 10_000_000), amount(20_000, 1_000_000));
-    let (done, differences) = match fuzz(1, calls) {
+    let (done, differences) = match fuzz(1, calls, None) {
         Ok(done) => (done, 0),
         Err(why) => panic!("{why}"),
     };
@@ -714,21 +793,34 @@ fn against_the_model() {
     );
 }
 
-/// The command `guest fuzz`.
+/// The command `guest fuzz`. Where the kernel records it, it shows how much of the module has run after some time.
 pub(crate) fn run(words: &[&str]) -> ExitCode {
-    let numbers: Result<Vec<u64>, _> = words.iter().map(|word| word.parse()).collect();
-    let Ok([seed, calls @ ..]) = numbers.as_deref() else {
-        eprintln!("usage: guest fuzz SEED [CALLS]");
-        return ExitCode::from(2);
+    coverage::begin();
+    let result = match words {
+        ["--guided", minutes] => match minutes.parse() {
+            Ok(minutes) => guided::run(minutes),
+            Err(_) => return usage(),
+        },
+        words => {
+            let numbers: Result<Vec<u64>, _> = words.iter().map(|word| word.parse()).collect();
+            let Ok([seed, calls @ ..]) = numbers.as_deref() else {
+                return usage();
+            };
+            let calls = calls.first().map_or(200_000, |&calls| calls as usize);
+            let course = coverage::is_recorded().then(Course::new);
+            fuzz(*seed, calls, course).map(|_| ())
+        }
     };
-    match fuzz(
-        *seed,
-        calls.first().map_or(200_000, |&calls| calls as usize),
-    ) {
-        Ok(_) => ExitCode::SUCCESS,
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            println!("{why}");
+            eprintln!("{why}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: guest fuzz SEED [CALLS] | fuzz --guided MINUTES");
+    ExitCode::from(2)
 }

@@ -18,6 +18,7 @@ mod documents;
 mod faults;
 mod files;
 mod fuzz;
+mod guided;
 mod hung;
 mod linear;
 mod loading;
@@ -57,8 +58,7 @@ fn main() -> ExitCode {
         ["suites", words @ ..] => suites::run(words, lacks),
         _ => {
             eprintln!(
-                "usage: guest list | test|contract|soak [PATTERN…] | fuzz SEED [CALLS] | fuzz --guided MINUTES |
-             \
+                "usage: guest list | test|contract|soak [PATTERN…] | fuzz SEED [CALLS] | fuzz --guided MINUTES |\n             \
                  bench WORD… | descriptors | stall read|write | hung reader|waiter|bpftrace | suites VERB TEST"
             );
             ExitCode::from(2)
