@@ -9,12 +9,13 @@ use history::{Call, Counters, Made, Order, Outcome, State, is_linearizable};
 use ktap::{Limit, amount, figure, note, progress};
 use nix::{
     errno::Errno,
+    sched::{CpuSet, sched_setaffinity},
     sys::{
         mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
         uio::{pread, pwrite},
         wait::{WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Whence, fork, lseek, read, write},
+    unistd::{ForkResult, Pid, Whence, fork, lseek, read, write},
 };
 use std::{
     fs::{File, OpenOptions},
@@ -114,7 +115,7 @@ fn run(kind: &Kind, id: &str, words: &str) {
     let (mut made, mut concurrent) = (0, 0);
     // How many calls come at the same time is up to the machine. Those of which few do are looked at, but don't count.
     while concurrent < histories {
-        assert!(made < 20 * histories, "they wait for each other");
+        assert!(made < 100 * histories, "they wait for each other");
         progress(concurrent as usize, histories as usize);
         let (mut history, state) = make(kind, &record, made);
         assert!(
@@ -224,8 +225,12 @@ fn make(kind: &Kind, record: &Record, number: u64) -> (Vec<Made>, State) {
     let shared = record.shared();
     shared.clock.store(0, Ordering::SeqCst);
     shared.ready.store(0, Ordering::SeqCst);
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
     let perform = |who: usize| {
-        // All at once.
+        // All at once, on as many CPUs as there are.
+        let mut cpu = CpuSet::new();
+        cpu.set(who % cpus).unwrap();
+        sched_setaffinity(Pid::from_raw(0), &cpu).unwrap();
         shared.ready.fetch_add(1, Ordering::SeqCst);
         while shared.ready.load(Ordering::SeqCst) < WHO {
             thread::yield_now();
