@@ -56,7 +56,7 @@ fn fill(size: usize) {
 }
 
 /// Says when it is dropped that others are to end: also when a test fails.
-struct Done<'a>(&'a AtomicBool);
+pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {

@@ -7,8 +7,9 @@
 //! elsewhere by `stats`: draws, stores, clears and calls that failed. `qemu/boot` sees what the kernel complains of, and, on a
 //! kernel that checks itself, what memory is left.
 
-use crate::module::{
-    CONTROL, FORTUNE, Module, assert_cat, by_kernel, cat, echo, set, stats, store,
+use crate::{
+    bounds::Done,
+    module::{CONTROL, FORTUNE, Module, assert_cat, by_kernel, cat, echo, set, stats, store},
 };
 use ktap::{Declaration, Limit, amount, figure, note, skip};
 use nix::unistd::{Uid, chown};
@@ -213,17 +214,17 @@ fn holds() {
 }
 
 /// How a command ends, and what it says.
-struct Done {
+struct Ended {
     status: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-fn run_to_its_end(command: &mut Command) -> Done {
+fn run_to_its_end(command: &mut Command) -> Ended {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Done {
+    Ended {
         status: output.status.code(),
         stdout: text(&output.stdout),
         stderr: text(&output.stderr),
@@ -251,31 +252,41 @@ fn time() -> Duration {
     Duration::from_secs(amount(20, 600))
 }
 
+/// Stores meanwhile.
+fn while_stored<T>(suite: &Suite, f: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let storing = scope.spawn(|| suite.stores_until(&done));
+        let result = {
+            let _done = Done(&done);
+            f()
+        };
+        storing.join().unwrap();
+        result
+    })
+}
+
 /// Lets each command run, over and over, until the time is over, all at once, and stores meanwhile. Says how often they have
 /// come to their ends.
 fn over_and_over(suite: &Suite, commands: &[fn() -> Command]) -> usize {
     let begun = Instant::now();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let storing = scope.spawn(|| suite.stores_until(&done));
-        let threads: Vec<_> = commands
-            .iter()
-            .map(|command| {
-                scope.spawn(move || {
-                    let mut times = 0;
-                    while begun.elapsed() < time() {
-                        run_to_its_end(&mut command());
-                        times += 1;
-                    }
-                    times
-                })
-            })
-            .collect();
-        let times = threads.into_iter().map(|thread| thread.join().unwrap());
-        let times = times.sum();
-        done.store(true, Ordering::Relaxed);
-        storing.join().unwrap();
+    let until_it_is_over = |command: fn() -> Command| {
+        let mut times = 0;
+        while begun.elapsed() < time() {
+            run_to_its_end(&mut command());
+            times += 1;
+        }
         times
+    };
+    while_stored(suite, || {
+        thread::scope(|scope| {
+            let threads: Vec<_> = commands
+                .iter()
+                .map(|&command| scope.spawn(move || until_it_is_over(command)))
+                .collect();
+            let times = threads.into_iter().map(|thread| thread.join().unwrap());
+            times.sum()
+        })
     })
 }
 
@@ -445,15 +456,10 @@ const ONLY: &str = "mkdir -p /tmp/only && mount -t tmpfs only /tmp/only && mkdir
 fn stress_ng() {
     let seconds = time().as_secs();
     let suite = Suite::begin();
-    let done = AtomicBool::new(false);
-    let ended = thread::scope(|scope| {
-        let storing = scope.spawn(|| suite.stores_until(&done));
-        let ended = run_to_its_end(&mut shell(&format!(
+    let ended = while_stored(&suite, || {
+        run_to_its_end(&mut shell(&format!(
             "exec unshare -m sh -c \"{ONLY} exec stress-ng --procfs 4 --timeout {seconds} --temp-path /tmp --verbose\""
-        )));
-        done.store(true, Ordering::Relaxed);
-        storing.join().unwrap();
-        ended
+        )))
     });
     let said = ended.stdout + &ended.stderr;
     assert!(
