@@ -2,11 +2,12 @@
 
 //! `--gdb`: the guest is stopped before its command runs, with its modules loaded, and waits for a debugger.
 
-use anyhow::{Context, Result, ensure};
+use crate::monitor::Monitor;
+use anyhow::{Context, Result};
 use std::{
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
@@ -21,8 +22,6 @@ pub(crate) const LOADED: &str = "loaded";
 
 /// What the host has of a guest that is to be debugged.
 pub(crate) struct Debugger {
-    /// QEMU's monitor.
-    monitor: UnixStream,
     /// To the guest's init.
     status: UnixStream,
     /// What the debugger can know of the kernel, where it was built here.
@@ -34,14 +33,8 @@ pub(crate) struct Debugger {
 }
 
 impl Debugger {
-    pub(crate) fn new(
-        monitor: UnixStream,
-        status: UnixStream,
-        kernel: &Path,
-        modules: &[PathBuf],
-    ) -> Self {
+    pub(crate) fn new(status: UnixStream, kernel: &Path, modules: &[PathBuf]) -> Self {
         Self {
-            monitor,
             status,
             kernel: kernel.with_extension("debug"),
             modules: modules.to_vec(),
@@ -50,9 +43,9 @@ impl Debugger {
     }
 
     /// Takes a line of the init, and says whether it was one for this.
-    pub(crate) fn takes(&mut self, line: &str) -> bool {
+    pub(crate) fn takes(&mut self, line: &str, monitor: &mut Monitor) -> bool {
         if line == LOADED {
-            if let Err(error) = self.stop() {
+            if let Err(error) = self.stop(monitor) {
                 eprintln!("qemu/boot: --gdb: {error:#}");
             }
             return true;
@@ -63,16 +56,9 @@ impl Debugger {
     }
 
     /// Stops the guest, lets its init go on when it runs again, and says how to debug it.
-    fn stop(&mut self) -> Result<()> {
+    fn stop(&mut self, monitor: &mut Monitor) -> Result<()> {
         fs::write(SCRIPT, self.script()?).context(SCRIPT)?;
-        self.monitor.write_all(b"stop\n")?;
-        // It is stopped when that is answered by the next prompt. The first one came before.
-        let mut said = BufReader::new(&self.monitor);
-        for _ in 0..2 {
-            let mut until = Vec::new();
-            said.read_until(b')', &mut until)?;
-            ensure!(until.ends_with(b"(qemu)"), "QEMU's monitor says {until:?}");
-        }
+        monitor.command("stop")?;
         self.status.write_all(b"\n")?;
         eprintln!("qemu/boot: the guest is stopped. In another terminal, in this directory:");
         eprintln!();

@@ -2,14 +2,18 @@
 
 //! A running guest: QEMU, what comes out of it, and how it ends.
 
-use crate::debugger::{self, Debugger};
+use crate::{
+    debugger::{self, Debugger},
+    kept::Kept,
+    monitor::Monitor,
+};
 use anyhow::{Context, Result, bail};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{SigSet, Signal},
 };
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
@@ -20,7 +24,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// What differs between machines.
@@ -31,7 +35,7 @@ pub(crate) struct Architecture {
     pub(crate) multiarch: &'static str,
     /// As Rust calls that of the host.
     cpu: &'static str,
-    qemu: &'static str,
+    pub(crate) qemu: &'static str,
     machine: &'static str,
     /// A CPU that can do all that QEMU can emulate in good time.
     emulated: &'static str,
@@ -83,6 +87,12 @@ pub(crate) struct Machine {
     pub(crate) architecture: &'static Architecture,
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
+    /// What the guest's init gets when it has come up.
+    pub(crate) session: PathBuf,
+    /// It is kept when it has come up.
+    pub(crate) kept: Option<Kept>,
+    /// It does not boot, but goes on with the one that is kept.
+    pub(crate) resumes: bool,
     /// Where the kernel log goes.
     pub(crate) console: PathBuf,
     /// It is shown too.
@@ -96,6 +106,52 @@ pub(crate) struct Machine {
     pub(crate) kvm: bool,
     /// The terminal is the guest's.
     pub(crate) interactive: bool,
+}
+
+impl Machine {
+    /// The arguments of QEMU that say what the guest is.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let architecture = self.architecture;
+        let (accel, cpu) = match self {
+            Machine { kvm: true, .. } => ("kvm", "host"),
+            _ => ("tcg", architecture.emulated),
+        };
+        let smp = if self.icount { 1 } else { self.smp };
+        // An oops is a panic, a panic a reset, and a reset the end of QEMU. The kernel's own ciphers need no test here, nor
+        // does anything have to wait for entropy, or for readers under RCU longer than they take.
+        let append = format!(
+            "console={} loglevel=7 printk.devkmsg=on oops=panic panic=-1 {} cryptomgr.notests random.trust_cpu=on \
+             rcupdate.rcu_expedited=1 {}",
+            architecture.console, architecture.known, self.append
+        );
+        let mut arguments: Vec<String> = [
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-nic",
+            "none",
+        ]
+        .map(str::to_owned)
+        .into();
+        let kernel = self.kernel.display().to_string();
+        for (option, value) in [
+            ("-machine", architecture.machine),
+            ("-m", &self.memory.to_string()),
+            ("-smp", &smp.to_string()),
+            ("-accel", accel),
+            ("-cpu", cpu),
+            ("-kernel", &kernel),
+            ("-append", &append),
+        ] {
+            arguments.extend([option.to_owned(), value.to_owned()]);
+        }
+        if self.icount {
+            arguments.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
+        }
+        arguments
+    }
 }
 
 /// How it begins why a guest is gone of which QEMU has ended.
@@ -135,7 +191,12 @@ pub(crate) struct Guest {
     input: Option<UnixStream>,
     /// QEMU has ended.
     ended: Arc<AtomicBool>,
+    monitor: Monitor,
     debugger: Option<Debugger>,
+    /// What the guest's init waits for, and where it goes. QEMU would drop what is on its way here too.
+    session: (File, UnixStream),
+    /// How it is kept, and the kernel log until then.
+    kept: Option<(Kept, PathBuf)>,
 }
 
 /// QEMU, which is not started yet, with sockets whose other ends it inherits.
@@ -145,14 +206,20 @@ struct Sockets {
 }
 
 impl Sockets {
-    /// One that the guest has as a virtio port of that name.
-    fn port(&mut self, name: &str) -> Result<UnixStream> {
+    /// One of that name, and what QEMU calls the other end.
+    fn socket(&mut self, name: &str) -> Result<(UnixStream, String)> {
         let (ours, theirs) = UnixStream::pair()?;
         fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
         let chardev = format!("socket,id={name},fd={}", theirs.as_raw_fd());
+        self.theirs.push(theirs);
+        Ok((ours, chardev))
+    }
+
+    /// One that the guest has as a virtio port of that name.
+    fn port(&mut self, name: &str) -> Result<UnixStream> {
+        let (ours, chardev) = self.socket(name)?;
         let device = format!("virtserialport,chardev={name},name={name}");
         self.qemu.args(["-chardev", &chardev, "-device", &device]);
-        self.theirs.push(theirs);
         Ok(ours)
     }
 }
@@ -161,38 +228,17 @@ impl Guest {
     pub(crate) fn start(machine: &Machine) -> Result<Self> {
         let architecture = machine.architecture;
         let mut qemu = Command::new(architecture.qemu);
-        qemu.args([
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-nic",
-            "none",
-        ]);
-        qemu.args(["-machine", architecture.machine]);
-        qemu.args(["-m", &machine.memory.to_string()]);
-        let smp = if machine.icount { 1 } else { machine.smp };
-        qemu.args(["-smp", &smp.to_string()]);
-        match machine {
-            Machine { kvm: true, .. } => qemu.args(["-accel", "kvm", "-cpu", "host"]),
-            _ => qemu.args(["-accel", "tcg", "-cpu", architecture.emulated]),
-        };
-        if machine.icount {
-            qemu.args(["-icount", "shift=0,sleep=off"]);
-        }
-        qemu.arg("-kernel").arg(&machine.kernel);
+        qemu.args(machine.arguments());
         qemu.arg("-initrd").arg(&machine.initramfs);
-        // An oops is a panic, a panic a reset, and a reset the end of QEMU. The kernel's own ciphers need no test here, nor
-        // does anything have to wait for entropy, or for readers under RCU longer than they take.
-        let append = format!(
-            "console={} loglevel=7 printk.devkmsg=on oops=panic panic=-1 {} cryptomgr.notests random.trust_cpu=on \
-             rcupdate.rcu_expedited=1 {}",
-            architecture.console, architecture.known, machine.append
-        );
-        qemu.args(["-append", &append]);
+        if let (true, Some(kept)) = (machine.resumes, &machine.kept) {
+            fs::copy(kept.log(), &machine.console)?;
+            let state = kept.state.display();
+            qemu.args(["-incoming", &format!("file:{state}")]);
+        }
+        qemu.args(["-global", "migration.mapped-ram=on"]);
         let console = machine.console.display();
-        qemu.args(["-chardev", &format!("file,id=console,path={console}")]);
+        let console = format!("file,id=console,path={console},append=on");
+        qemu.args(["-chardev", &console]);
         qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci"]);
 
         let (sender, events) = mpsc::channel();
@@ -205,40 +251,36 @@ impl Guest {
         if machine.watched {
             output.push(follow(&machine.console, Arc::clone(&ended))?);
         }
+        // All guests have all of them: whoever goes on with one has what that had.
         let status = sockets.port("status")?;
+        let session = sockets.port("session")?;
+        let size = sockets.port("size")?;
+        let stdin = sockets.port("stdin")?;
+        output.push(pass_on(sockets.port("stdout")?, io::stdout()));
+        output.push(pass_on(sockets.port("stderr")?, io::stderr()));
         let mut input = None;
-        if machine.interactive {
-            tell_size(sockets.port("size")?);
-            sockets
-                .qemu
-                .args(["-chardev", "stdio,id=terminal,signal=off"]);
-            sockets
-                .qemu
-                .args(["-device", "virtconsole,chardev=terminal"]);
+        let terminal = if machine.interactive {
+            tell_size(size);
+            "stdio,id=terminal,signal=off"
         } else {
-            input = Some(sockets.port("stdin")?);
-            output.push(pass_on(sockets.port("stdout")?, io::stdout()));
-            output.push(pass_on(sockets.port("stderr")?, io::stderr()));
+            input = Some(stdin);
             sockets.qemu.stdin(Stdio::null()).stdout(Stdio::null());
-        }
+            "null,id=terminal"
+        };
+        sockets
+            .qemu
+            .args(["-chardev", terminal])
+            .args(["-device", "virtconsole,chardev=terminal"]);
+        let (monitor, chardev) = sockets.socket("monitor")?;
+        sockets
+            .qemu
+            .args(["-chardev", &chardev, "-mon", "chardev=monitor"]);
         let mut debugger = None;
         if let Some(modules) = &machine.debugged {
-            let (monitor, theirs) = UnixStream::pair()?;
-            fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
-            let chardev = format!("socket,id=monitor,fd={}", theirs.as_raw_fd());
-            sockets.theirs.push(theirs);
             let gdb = format!("unix:{},server=on,wait=off", debugger::SOCKET);
-            sockets
-                .qemu
-                .args([
-                    "-chardev",
-                    &chardev,
-                    "-mon",
-                    "chardev=monitor,mode=readline",
-                ])
-                .args(["-gdb", &gdb]);
+            sockets.qemu.args(["-gdb", &gdb]);
             let status = status.try_clone()?;
-            debugger = Some(Debugger::new(monitor, status, &machine.kernel, modules));
+            debugger = Some(Debugger::new(status, &machine.kernel, modules));
         }
 
         let mut qemu = sockets
@@ -251,14 +293,22 @@ impl Guest {
         let said = qemu.stderr.take().context("QEMU's stderr")?;
         listen(status, sender.clone(), Event::Status, Some(Event::Closed));
         listen(said, sender, Event::Qemu, None);
-        Ok(Self {
+        let kept = machine.kept.clone().filter(|_| !machine.resumes);
+        let this = Self {
             qemu,
             events,
             output,
             input,
             ended,
+            monitor: Monitor::new(monitor)?,
             debugger,
-        })
+            session: (File::open(&machine.session)?, session),
+            kept: kept.map(|kept| (kept, machine.console.clone())),
+        };
+        if machine.resumes {
+            this.send()?;
+        }
+        Ok(this)
     }
 
     /// Waits for the guest's end: at most `coming_up` until its init runs, and `limit` after that. When it does, `is_well`
@@ -289,6 +339,17 @@ impl Guest {
                     if let Err(why) = is_well() {
                         break End::NeverUp(why);
                     }
+                    if let Some((kept, console)) = self.kept.take() {
+                        // Nobody has asked for that.
+                        if let Err(error) = kept.keep(&mut self.monitor, &console) {
+                            eprintln!(
+                                "qemu/boot: this guest can't be kept to go on with: {error:#}"
+                            );
+                        }
+                    }
+                    self.send()?;
+                }
+                Ok(Event::Status(line)) if !up && line == "begun" => {
                     up = true;
                     if let (Some(input), Some(read)) = (&self.input, read.take()) {
                         feed(input.try_clone()?, read);
@@ -299,7 +360,7 @@ impl Guest {
                     if self
                         .debugger
                         .as_mut()
-                        .is_some_and(|debugger| debugger.takes(&line)) => {}
+                        .is_some_and(|debugger| debugger.takes(&line, &mut self.monitor)) => {}
                 Ok(Event::Status(line)) => {
                     // It powers itself off now.
                     self.ends_within(Duration::from_secs(10))?;
@@ -342,6 +403,20 @@ impl Guest {
         Ok(end)
     }
 
+    /// Sends the guest's init what it waits for.
+    fn send(&self) -> io::Result<()> {
+        let (from, to) = &self.session;
+        let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+        thread::spawn(move || -> Result<()> {
+            io::copy(&mut from, &mut to)?;
+            // One that was kept has stood still.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+            writeln!(to, "{}", now.as_secs())?;
+            Ok(())
+        });
+        Ok(())
+    }
+
     fn ends_within(&mut self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while self.qemu.try_wait()?.is_none() && Instant::now() < deadline {
@@ -378,7 +453,7 @@ fn pass_on(mut from: UnixStream, mut to: impl Write + Send + 'static) -> JoinHan
 /// Shows what is written to a file, until nobody writes any more. QEMU could write it to two places, but then it writes some of
 /// it twice.
 fn follow(path: &Path, ended: Arc<AtomicBool>) -> Result<JoinHandle<()>> {
-    let mut file = fs::File::open(path)?;
+    let mut file = File::open(path)?;
     Ok(thread::spawn(move || {
         loop {
             let last = ended.load(Ordering::Relaxed);
@@ -477,6 +552,8 @@ pub(crate) fn kvm_works(machine: &Machine, image: &Path) -> Result<bool> {
         kvm: true,
         interactive: false,
         debugged: None,
+        kept: None,
+        resumes: false,
         // By the BIOS: where KVM does not work, that is said at once.
         kernel: image.to_owned(),
         console: machine.initramfs.with_file_name("probe"),

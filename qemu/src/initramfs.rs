@@ -9,7 +9,7 @@ use cpio::newc;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -108,16 +108,8 @@ pub(crate) enum Root {
     Whole(PathBuf),
 }
 
-/// Writes the archive: `files` are paths in the guest and here; `command`, `environment` and `nonce` are for PID 1.
-pub(crate) fn write(
-    path: &Path,
-    architecture: &Architecture,
-    root: &Root,
-    files: &BTreeMap<String, PathBuf>,
-    command: &[String],
-    environment: &str,
-    nonce: &str,
-) -> Result<()> {
+/// Writes the initramfs: the root, and PID 1.
+pub(crate) fn write_root(path: &Path, architecture: &Architecture, root: &Root) -> Result<()> {
     let mut archive = Archive::new(path)?;
     match root {
         Root::Programs(root) => {
@@ -129,23 +121,40 @@ pub(crate) fn write(
         Root::Whole(root) => archive.copy(root, Path::new(""))?,
     }
     archive.directory(Path::new(HOME))?;
+    archive.copy(&init(architecture)?, Path::new("init"))?;
+    archive.finish()
+}
 
-    let init = format!("init-{}", architecture.debian);
-    let init = std::env::current_exe()?.with_file_name(init);
-    archive.copy(&init, Path::new("init"))?;
+/// PID 1.
+pub(crate) fn init(architecture: &Architecture) -> Result<PathBuf> {
+    let name = format!("init-{}", architecture.debian);
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+/// Writes the archive that PID 1 gets: `files` are paths in the guest and here.
+pub(crate) fn write_session(
+    path: &Path,
+    files: &BTreeMap<String, PathBuf>,
+    command: &[String],
+    environment: &str,
+    nonce: &str,
+) -> Result<()> {
+    let mut archive = Archive::new(path)?;
     for (there, here) in files {
         archive.copy(here, Path::new(there))?;
     }
     let terminal = std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
     let command: String = command.iter().flat_map(|word| [word, "\0"]).collect();
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
     for (name, content) in [
-        ("command", command.as_str()),
-        ("environment", environment),
-        ("nonce", nonce),
-        ("terminal", &terminal),
+        ("command", command.as_bytes()),
+        ("environment", environment.as_bytes()),
+        ("nonce", nonce.as_bytes()),
+        ("terminal", terminal.as_bytes()),
+        ("seed", &seed),
     ] {
-        let mode = Archive::REGULAR | 0o600;
-        archive.add(Path::new(name), mode, content.as_bytes())?;
+        archive.add(Path::new(name), Archive::REGULAR | 0o600, content)?;
     }
     archive.finish()
 }
@@ -159,7 +168,7 @@ const LINKS: [(&str, &str); 4] = [
 ];
 
 /// An archive of the programs below `root` and the libraries that they need, which is made once.
-fn programs(root: &Path, architecture: &Architecture) -> Result<PathBuf> {
+pub(crate) fn programs(root: &Path, architecture: &Architecture) -> Result<PathBuf> {
     // The root's name changes with what it is made of.
     let name = root.parent().and_then(Path::file_name);
     let name = name.context("a name of the root")?.to_string_lossy();

@@ -11,7 +11,9 @@
 mod debugger;
 mod guest;
 mod initramfs;
+mod kept;
 mod logs;
+mod monitor;
 mod scan;
 mod symbols;
 
@@ -20,6 +22,7 @@ use boot::Kernel;
 use clap::Parser;
 use guest::{Architecture, End, Guest, Machine};
 use initramfs::{HOME, Root};
+use kept::Kept;
 use nix::sys::signal::{SigSet, Signal};
 use std::{
     collections::BTreeMap,
@@ -40,7 +43,7 @@ struct Options {
     #[arg(long)]
     kernel_dir: PathBuf,
 
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = SMP)]
     smp: u32,
 
     #[arg(long)]
@@ -54,6 +57,9 @@ struct Options {
 
     #[arg(long)]
     bios: bool,
+
+    #[arg(long)]
+    fresh: bool,
 
     #[arg(long)]
     console: bool,
@@ -76,6 +82,23 @@ struct Options {
 
     #[arg(trailing_var_arg = true)]
     command: Vec<String>,
+}
+
+/// So many CPUs a guest has.
+const SMP: u32 = 2;
+
+impl Options {
+    /// Whether the guest is one as all others, of which one can be kept.
+    fn is_usual(&self) -> bool {
+        let is_unusual = self.smp != SMP
+            || self.memory.is_some()
+            || !self.append.is_empty()
+            || self.icount
+            || self.bios
+            || self.gdb
+            || self.root.is_some();
+        !is_unusual
+    }
 }
 
 fn main() -> ExitCode {
@@ -110,25 +133,18 @@ fn run(options: &Options) -> Result<u8> {
         fs::write(&empty, "")?;
         files.insert("debug".to_owned(), empty);
     }
-    let initramfs = work.path().join("initramfs");
-    let programs = fs::canonicalize(options.kernel_dir.join("root/guest"))?;
     let root = match &options.root {
         Some(root) => Root::Whole(Path::new(HOST).join(root.strip_prefix("/").unwrap_or(root))),
-        None => Root::Programs(programs),
+        None => Root::Programs(fs::canonicalize(options.kernel_dir.join("root/guest"))?),
     };
-    initramfs::write(
-        &initramfs,
-        architecture,
-        &root,
-        &files,
-        &options.command,
-        if kernel.checks_itself {
-            "CHECKS_ITSELF=1"
-        } else {
-            ""
-        },
-        &nonce,
-    )?;
+    let initramfs = work.path().join("initramfs");
+    initramfs::write_root(&initramfs, architecture, &root)?;
+    let session = work.path().join("session");
+    let environment = match kernel.checks_itself {
+        true => "CHECKS_ITSELF=1",
+        false => "",
+    };
+    initramfs::write_session(&session, &files, &options.command, environment, &nonce)?;
 
     let log = logs::begin(Path::new("build"))?;
     let mut machine = Machine {
@@ -138,6 +154,9 @@ fn run(options: &Options) -> Result<u8> {
             _ => kernel.image.clone(),
         },
         initramfs,
+        session,
+        kept: None,
+        resumes: false,
         console: log.path.clone(),
         watched: options.console,
         smp: options.smp,
@@ -152,6 +171,15 @@ fn run(options: &Options) -> Result<u8> {
         interactive: options.command.is_empty(),
     };
     machine.kvm = !options.icount && guest::kvm_works(&machine, &kernel.image)?;
+    if options.is_usual() && !options.fresh {
+        let mut parts = vec![initramfs::init(architecture)?];
+        if let Root::Programs(root) = &root {
+            parts.push(initramfs::programs(root, architecture)?);
+        }
+        let kept = Kept::of(&machine, &options.kernel_dir, &parts)?;
+        machine.resumes = kept.is_there();
+        machine.kept = Some(kept);
+    }
     let limit = match options.timeout {
         0 => None,
         // Whoever debugs it takes as long as it takes.
@@ -161,7 +189,7 @@ fn run(options: &Options) -> Result<u8> {
     };
 
     let coming_up = Duration::from_secs(options.boot_timeout);
-    let silent = || match complaints(&machine).into_iter().next() {
+    let silent = || match complaints(&log.path).into_iter().next() {
         Some(complaint) => Err(format!("its kernel complained before init: {complaint}")),
         None => Ok(()),
     };
@@ -174,6 +202,14 @@ fn run(options: &Options) -> Result<u8> {
     };
     let mut begun = Instant::now();
     let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent, input())?;
+    if let (End::NeverUp(why), true, Some(kept)) = (&end, machine.resumes, &machine.kept) {
+        eprintln!("qemu/boot: the guest that was kept does not go on: {why}; another one boots");
+        kept.remove();
+        machine.resumes = false;
+        fs::File::create(&machine.console)?;
+        begun = Instant::now();
+        end = Guest::start(&machine)?.wait(coming_up, limit, silent, input())?;
+    }
     if let End::NeverUp(why) = &end {
         // In some hundreds of boots one goes wrong before init, in the kernel's own text patching, where QEMU emulates two
         // CPUs. No module is there yet. After init nothing is tried again, and what happens a second time counts. Nor is what
@@ -218,8 +254,8 @@ fn how_far(machine: &Machine, begun: Instant) -> String {
 }
 
 /// What the kernel has complained about so far.
-fn complaints(machine: &Machine) -> Vec<String> {
-    let log = fs::read(&machine.console).unwrap_or_default();
+fn complaints(log: &Path) -> Vec<String> {
+    let log = fs::read(log).unwrap_or_default();
     scan::complaints(&String::from_utf8_lossy(&log))
 }
 

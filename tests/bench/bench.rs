@@ -195,6 +195,8 @@ fn bench(options: &Options, machine: &[&str], words: &[&str]) -> Result<Command>
     for file in &options.file {
         boot.args(["--file", file]);
     }
+    // Where the kernel and the modules lie is another thing in each boot.
+    boot.arg("--fresh");
     boot.args(machine)
         .args(["--file", &file("twin.ko"), "--file", &file("floor.ko")])
         .args(["--", "guest", "bench"])
@@ -533,7 +535,7 @@ fn power_on(options: &Options) -> Result<Row> {
         let mut boot = options
             .kernel()?
             .boot()
-            .args(["--", "guest", "test", "transcript"])
+            .args(["--fresh", "--", "guest", "test", "transcript"])
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = boot.stdout.take().context("a pipe")?;

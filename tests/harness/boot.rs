@@ -40,6 +40,7 @@ ktap::tests!(boot, Boot:
     options,
     root_of_ones_own,
     by_a_bios_or_as_it_is_linked,
+    goes_on_where_one_was_kept,
     icount_means_one_cpu,
     files_and_directories,
     builds_modules_of_others,
@@ -416,6 +417,7 @@ fn each_failure_is_told_from_the_others() {
         fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
         let path = std::env::var("PATH").unwrap();
         let mut child = boot_command()
+            .arg("--fresh")
             .args(failure.arguments)
             .env("PATH", format!("{}/bin:{path}", work.display()))
             .env("QEMU", "/usr/bin/qemu-system-x86_64")
@@ -526,6 +528,72 @@ fn by_a_bios_or_as_it_is_linked() {
     let linked = boot(&["--", version[0], version[1]]);
     assert_ends(&by_bios, 0, "0x020f\n", "");
     assert_ends(&linked, 0, "0x020c\n", "");
+}
+
+fn goes_on_where_one_was_kept() {
+    let work = work("kept");
+    let up = work.join("build/up");
+    fs::create_dir_all(work.join("build")).unwrap();
+    let known = Path::new("build/kvm");
+    if known.exists() {
+        fs::copy(known, work.join("build/kvm")).unwrap();
+    }
+    let file = work.join("file");
+    let boot = |options: &[&str], text: &str| {
+        fs::write(&file, text).unwrap();
+        let script = "cat file /proc/sys/kernel/random/uuid; date +%s";
+        let mut boot = boot_command();
+        boot.current_dir(&work).args(options);
+        boot.arg(format!("--file={}", file.display()));
+        let said = run(boot.args(["--", "sh", "-c", script]));
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        let mut lines = said.stdout.lines().map(str::to_owned);
+        assert_eq!(lines.next().as_deref(), Some(text.trim_end()));
+        let uuid = lines.next().unwrap();
+        // It knows what time it is.
+        let then =
+            SystemTime::UNIX_EPOCH + Duration::from_secs(lines.next().unwrap().parse().unwrap());
+        assert!(then.elapsed().unwrap_or_default() < Duration::from_secs(600));
+        // When its kernel has started PID 1.
+        let log = fs::read_to_string(work.join("build/console.log")).unwrap();
+        let started = log
+            .lines()
+            .find(|line| line.contains("Run /init as init process"));
+        (started.unwrap().to_owned(), uuid, said.stderr)
+    };
+    let states = || {
+        let files = fs::read_dir(&up).into_iter().flatten();
+        let paths = files.map(|file| file.unwrap().path());
+        let states: Vec<_> = paths
+            .filter(|path| !path.ends_with(".log") && path.extension().unwrap() != "log")
+            .collect();
+        states
+    };
+    let fresh = boot(&["--fresh"], "one\n");
+    assert_eq!(states().len(), 0);
+    let first = boot(&[], "two\n");
+    assert_ne!(first.0, fresh.0);
+    let [state] = &states()[..] else {
+        panic!("{:?}", states())
+    };
+    // It is the same kernel, which has not booted again, but other files, and other random numbers.
+    let second = boot(&[], "three\n");
+    assert_eq!(second.0, first.0);
+    assert_ne!(second.1, first.1);
+    let third = boot(&[], "four\n");
+    assert_eq!(third.0, first.0);
+    assert_ne!(third.1, second.1);
+    // What is not as usual boots, and so does one where the one that is kept can't be read.
+    assert_ne!(boot(&["--append=one.two=three"], "five\n").0, first.0);
+    fs::write(state, "damaged").unwrap();
+    let again = boot(&[], "six\n");
+    assert!(
+        again.2.contains("the guest that was kept does not go on"),
+        "{}",
+        again.2
+    );
+    assert_ne!(again.0, first.0);
+    assert_eq!(boot(&[], "seven\n").0, again.0);
 }
 
 fn icount_means_one_cpu() {

@@ -4,8 +4,10 @@
 //!
 //! What is said to the host goes over virtio ports, found by name:
 //!
-//! - `status`: `up`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
+//! - `status`: `up`, then `begun`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
 //!   port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
+//! - `session`: after `up`, a cpio archive of what the command needs, and what it is, and a line with the seconds since 1970. The
+//!   guest can be kept before that, and others go on from there.
 //! - `status` also, if there is to be a debugger: `section MODULE NAME ADDRESS` for each section of each module in the command's
 //!   directory, which are loaded, and `loaded`. Then the host stops the guest, and says something when it is to go on.
 //! - `stdout`, `stderr`: what the command prints.
@@ -16,6 +18,7 @@
 //! The last line of the kernel log is `guest: end NONCE`: with it the host knows that its log is whole.
 
 use anyhow::{Context, Result, bail, ensure};
+use cpio::newc;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -23,22 +26,30 @@ use nix::{
     sys::{
         reboot::{RebootMode, reboot},
         signal::{SigSet, Signal, kill},
+        stat::SFlag,
+        time::TimeSpec,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
+    time::{ClockId, clock_settime},
     unistd::{Pid, pipe2, setsid},
 };
 use std::{
     convert::Infallible,
-    fs::{self, File, OpenOptions},
+    ffi::OsStr,
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, BufRead, BufReader, Read, Write},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{fs::symlink, process::CommandExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, symlink},
+            process::CommandExt,
+        },
     },
     path::Path,
     process::{self, Command, Stdio},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Where the command starts: with the modules that were built, and the files of `--file`.
@@ -160,6 +171,9 @@ fn port(name: &str) -> Result<File> {
 fn session() -> Result<()> {
     let mut status = port("status")?;
     writeln!(status, "up")?;
+    // From here on it can be another guest that goes on with what this one was.
+    receive()?;
+    writeln!(status, "begun")?;
     if Path::new("/debug").exists() {
         wait_for_debugger(&mut status)?;
     }
@@ -182,6 +196,67 @@ fn session() -> Result<()> {
     writeln!(status, "{nonce} {code} {}", taint.trim_end())?;
     Ok(())
 }
+
+/// Unpacks what the host sends, as the kernel does an initramfs, and takes the time and new random numbers from that.
+fn receive() -> Result<()> {
+    let mut from = BufReader::with_capacity(1 << 16, FromHost(port("session")?));
+    loop {
+        let reader = newc::Reader::new(from)?;
+        let entry = reader.entry();
+        if entry.is_trailer() {
+            from = reader.finish()?;
+            break;
+        }
+        let path = Path::new("/").join(entry.name());
+        let mode = entry.mode();
+        let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFDIR && path.is_dir() {
+            from = reader.finish()?;
+            continue;
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)?,
+            _ => {}
+        }
+        if kind == SFlag::S_IFLNK {
+            let mut target = Vec::new();
+            from = reader.to_writer(&mut target)?;
+            symlink(OsStr::from_bytes(&target), &path)?;
+            continue;
+        }
+        from = if kind == SFlag::S_IFDIR {
+            fs::create_dir(&path)?;
+            reader.finish()?
+        } else {
+            reader.to_writer(File::create(&path)?)?
+        };
+        fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
+    }
+
+    let mut now = String::new();
+    from.read_line(&mut now)?;
+    let now = now.trim_end().parse()?;
+    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(now, 0))?;
+    let seed = fs::read("/seed")?;
+    // struct rand_pool_info: bits, bytes, and those.
+    let mut pool = [256_u32, 32, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (word, bytes) in pool[2..].iter_mut().zip(seed.chunks_exact(4)) {
+        *word = u32::from_ne_bytes(bytes.try_into()?);
+    }
+    let random = File::options().write(true).open("/dev/urandom")?;
+    // SAFETY: The pointer is valid for the calls, which do not keep it.
+    let done = unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, pool.as_ptr()) };
+    Errno::result(done)?;
+    // SAFETY: That takes nothing.
+    let done = unsafe { libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG) };
+    Errno::result(done)?;
+    fs::remove_file("/seed")?;
+    Ok(())
+}
+
+/// include/uapi/linux/random.h
+const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 
 /// Loads the modules, tells where they are, and waits until the host has stopped the guest.
 fn wait_for_debugger(status: &mut File) -> Result<()> {
@@ -223,11 +298,11 @@ fn show_leaks() -> Result<()> {
     if !kmemleak.exists() {
         return Ok(());
     }
-    // It reports what is older than 5 s, and sure it is only the second time.
-    thread::sleep(Duration::from_secs(6));
-    for _ in 0..2 {
-        fs::write(kmemleak, "scan")?;
-    }
+    // It reports what is older than 5 s when a scan begins, and was the same in the scan before.
+    let is_old = Instant::now() + Duration::from_secs(6);
+    fs::write(kmemleak, "scan")?;
+    thread::sleep(is_old.saturating_duration_since(Instant::now()));
+    fs::write(kmemleak, "scan")?;
     // Some tell as much as all, and the console is slow.
     for line in fs::read_to_string(kmemleak)?.lines().take(200) {
         log(line);
@@ -249,7 +324,9 @@ fn run_command(words: &[&str]) -> Result<u8> {
     let (code, signal) = finish(command, &[])?;
     let mut stderr = File::from(stderr);
     if let Some(signal) = signal {
-        writeln!(stderr, "qemu/boot: {} was ended by {signal}", words[0])?;
+        // At once, or the kernel log comes between.
+        let line = format!("qemu/boot: {} was ended by {signal}\n", words[0]);
+        stderr.write_all(line.as_bytes())?;
     }
     // The copiers end when nobody can write any more.
     drop(stderr);

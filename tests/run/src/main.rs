@@ -325,6 +325,8 @@ fn guest_tests(
     command
         .args(kernel.test_modules())
         .args(["--timeout", if verb == "soak" { "0" } else { "2400" }])
+        // A few are wanted soon.
+        .args(all.then_some("--fresh"))
         .args(["--", "guest", verb])
         .args(names)
         .stdin(Stdio::null())
