@@ -2,8 +2,14 @@
 
 //! Short histories of three threads, or of two and a process: is there an order of their calls, one after the other, in which
 //! each could have returned what it did? What they may return says the crate `history`.
+//!
+//! Most are made on two CPUs, when the host runs both, or does not for a while. For the others one CPU is enough: some of the
+//! memory that calls read or write there stalls, until others have gone on.
 
-use crate::module::{CONTROL, Module, by_kernel, open, pot, set, stats};
+use crate::{
+    memory::Stall,
+    module::{CONTROL, Module, by_kernel, open, pot, set, stats},
+};
 use fastrand::Rng;
 use history::{Call, Counters, Made, Order, Outcome, State, is_linearizable};
 use ktap::{Limit, amount, figure, note, progress};
@@ -19,11 +25,14 @@ use nix::{
 };
 use std::{
     fs::{File, OpenOptions},
+    hint::spin_loop,
     mem::size_of,
     num::NonZero,
-    ptr::NonNull,
-    sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    ptr::{self, NonNull},
+    slice,
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 ktap::tests!(linear, Guest:
@@ -39,6 +48,24 @@ const CALLS: usize = 13;
 
 /// How many bytes a read gets at most.
 const ROOM: usize = 400;
+
+/// One history of so many is made on one CPU.
+const ON_ONE: u64 = 3;
+
+/// Two CPUs run at once if they answer each other so often in that time.
+const ANSWERS: (usize, Duration) = (10, Duration::from_micros(500));
+
+/// After so long they need not: a host that has others to run may run both on one CPU.
+const MEETING: Duration = Duration::from_millis(10);
+
+/// One call of so many stalls, of those that copy.
+const SELDOM: usize = 4;
+
+/// So many calls of others begin or end at most while one is stalled.
+const MEANWHILE: u64 = 6;
+
+/// How often others get the CPU meanwhile: they may wait for the one that is stalled.
+const PATIENCE: usize = 100;
 
 /// What a history is made of.
 struct Kind {
@@ -108,16 +135,30 @@ fn choose_any(random: &mut Rng, file: usize, letters: &mut dyn Iterator<Item = c
 }
 
 fn run(kind: &Kind, id: &str, words: &str) {
+    // Threads begin on the CPU of who starts them: no other one has to be told what memory they let go.
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let here = scope.spawn(|| {
+            stay(0);
+            run_here(kind, cpus, id, words);
+        });
+        here.join().unwrap();
+    });
+}
+
+fn run_here(kind: &Kind, cpus: usize, id: &str, words: &str) {
     let histories = by_kernel(amount(500, 10_000), 50);
     let _module = Module::load(&format!("pot_size={}", kind.size));
     let record = Record::new();
+    let stall = [(); WHO].map(|()| Stall::new());
     let (mut calls, mut overlapping, mut wrong, mut changed) = (0, 0, 0, 0);
-    let (mut made, mut concurrent) = (0, 0);
-    // How many calls come at the same time is up to the machine. Those of which few do are looked at, but don't count.
+    let (mut made, mut concurrent, mut on_two_cpus) = (0, 0, 0);
+    // Those of which few come at the same time are looked at, but don't count.
     while concurrent < histories {
-        assert!(made < 100 * histories, "they wait for each other");
+        assert!(made < 4 * histories, "they wait for each other");
         progress(concurrent as usize, histories as usize);
-        let (mut history, state) = make(kind, &record, made);
+        let on_two = cpus > 1 && made % ON_ONE != 0;
+        let (mut history, state) = make(kind, &record, &stall, made, on_two);
         assert!(
             is_linearizable(&history, &state),
             "history {made}: {history:#?}"
@@ -134,7 +175,9 @@ fn run(kind: &Kind, id: &str, words: &str) {
             .count();
         calls += history.len();
         overlapping += at_once;
-        concurrent += u64::from(at_once * 10 > WHO * kind.calls);
+        let counts = at_once * 10 > WHO * kind.calls;
+        concurrent += u64::from(counts);
+        on_two_cpus += u64::from(counts && on_two);
         // The same but for one letter that was read is not, but for a few: in other orders than in sequence.
         let letters = history
             .iter_mut()
@@ -150,8 +193,8 @@ fn run(kind: &Kind, id: &str, words: &str) {
         wrong += u64::from(!is_linearizable(&history, &state));
     }
     note(format!(
-        "{calls} calls in {made} histories, {overlapping} at the same time as others; {wrong} of {changed} histories are not \
-         linearizable with one letter changed"
+        "{calls} calls in {made} histories, {overlapping} at the same time as others; {on_two_cpus} of {concurrent} histories \
+         on two CPUs; {wrong} of {changed} are not linearizable with one letter changed"
     ));
     assert!(wrong * 4 > changed * 3 && changed * 2 > made);
     let limit = Limit::amount(concurrent as usize, histories as usize, "histories");
@@ -171,7 +214,50 @@ struct Slot {
 struct Shared {
     clock: AtomicU64,
     ready: AtomicUsize,
+    /// Who is to answer, and whether both do so in time.
+    turn: AtomicUsize,
+    has_begun: AtomicBool,
+    /// Which call each of them makes now; `CALLS` if none any more.
+    at: [AtomicUsize; WHO],
     slots: [[Slot; CALLS]; WHO],
+}
+
+impl Shared {
+    /// Returns when the first two run on their CPUs, both at once, or after a while.
+    fn meet(&self, who: usize) {
+        let has_begun = || self.has_begun.load(Ordering::SeqCst);
+        match who {
+            0 => {
+                let (answers, time) = ANSWERS;
+                let came = Instant::now();
+                let mut begun = came;
+                let mut count = 0;
+                while count < answers && came.elapsed() < MEETING {
+                    self.turn.store(1, Ordering::SeqCst);
+                    while self.turn.load(Ordering::SeqCst) == 1 {
+                        spin_loop();
+                    }
+                    count += 1;
+                    if begun.elapsed() > time {
+                        begun = Instant::now();
+                        count = 0;
+                    }
+                }
+                self.has_begun.store(true, Ordering::SeqCst);
+            }
+            1 => {
+                while !has_begun() {
+                    self.turn.store(0, Ordering::SeqCst);
+                    spin_loop();
+                }
+            }
+            _ => {
+                while !has_begun() {
+                    thread::yield_now();
+                }
+            }
+        }
+    }
 }
 
 /// Such memory.
@@ -199,8 +285,21 @@ impl Drop for Record {
     }
 }
 
+/// Keeps this thread on a CPU.
+fn stay(on: usize) {
+    let mut cpu = CpuSet::new();
+    cpu.set(on).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &cpu).unwrap();
+}
+
 /// Makes a history, and says what there was before.
-fn make(kind: &Kind, record: &Record, number: u64) -> (Vec<Made>, State) {
+fn make(
+    kind: &Kind,
+    record: &Record,
+    stall: &[Stall; WHO],
+    number: u64,
+    on_two: bool,
+) -> (Vec<Made>, State) {
     let mut random = Rng::with_seed(number);
     let evict = kind.is_shared && random.bool();
     set("order", "sequential").unwrap();
@@ -225,22 +324,54 @@ fn make(kind: &Kind, record: &Record, number: u64) -> (Vec<Made>, State) {
     let shared = record.shared();
     shared.clock.store(0, Ordering::SeqCst);
     shared.ready.store(0, Ordering::SeqCst);
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    shared.has_begun.store(false, Ordering::SeqCst);
+    let cpu_of = |who| if on_two { who % 2 } else { 0 };
+    // What a process finds in memory that is not there, no other process can say.
+    let threads = WHO - usize::from(kind.is_shared);
     let perform = |who: usize| {
-        // All at once, on as many CPUs as there are.
-        let mut cpu = CpuSet::new();
-        cpu.set(who % cpus).unwrap();
-        sched_setaffinity(Pid::from_raw(0), &cpu).unwrap();
+        stay(cpu_of(who));
         shared.ready.fetch_add(1, Ordering::SeqCst);
         while shared.ready.load(Ordering::SeqCst) < WHO {
             thread::yield_now();
         }
-        for (call, slot) in plans[who].iter().zip(&shared.slots[who]) {
+        if on_two {
+            shared.meet(who);
+        }
+        let mut random = Rng::with_seed(number * WHO as u64 + who as u64);
+        for (at, (call, slot)) in plans[who].iter().zip(&shared.slots[who]).enumerate() {
+            shared.at[who].store(at, Ordering::SeqCst);
+            let stalls = !on_two && who < threads && random.usize(..SELDOM) == 0;
+            let page = stalls.then(|| {
+                stall[who].again();
+                stall[who].address() as *mut u8
+            });
             let invoked = shared.clock.fetch_add(1, Ordering::SeqCst);
-            files[who].make(call, slot);
+            files[who].make(call, slot, page);
             let returned = shared.clock.fetch_add(1, Ordering::SeqCst);
             slot.invoked.store(invoked, Ordering::SeqCst);
             slot.returned.store(returned, Ordering::SeqCst);
+        }
+        shared.at[who].store(CALLS, Ordering::SeqCst);
+    };
+    // Serves what the one who makes calls has run into, on the same CPU.
+    let serve = |who: usize| {
+        stay(cpu_of(who));
+        let mut random = Rng::with_seed(number);
+        loop {
+            stall[who].wait();
+            let Some(call) = plans[who].get(shared.at[who].load(Ordering::SeqCst)) else {
+                return stall[who].let_go(b"");
+            };
+            let until = shared.clock.load(Ordering::SeqCst) + random.u64(1..=MEANWHILE);
+            for _ in 0..PATIENCE {
+                if shared.clock.load(Ordering::SeqCst) < until {
+                    thread::yield_now();
+                }
+            }
+            match call {
+                Call::Write(_, text) => stall[who].let_go(text),
+                _ => stall[who].let_go(b""),
+            }
         }
     };
     let child = kind.is_shared.then(|| {
@@ -255,8 +386,19 @@ fn make(kind: &Kind, record: &Record, number: u64) -> (Vec<Made>, State) {
         }
     });
     thread::scope(|scope| {
-        for who in 0..WHO - usize::from(child.is_some()) {
-            scope.spawn(move || perform(who));
+        for (who, stall) in stall.iter().enumerate().take(threads) {
+            if on_two {
+                scope.spawn(move || perform(who));
+                continue;
+            }
+            scope.spawn(move || serve(who));
+            scope.spawn(move || {
+                perform(who);
+                // That ends who serves it.
+                stall.again();
+                // SAFETY: The page is mapped, and what is in it is a byte.
+                unsafe { ptr::read_volatile(stall.address() as *const u8) };
+            });
         }
     });
     if let Some(child) = child {
@@ -378,14 +520,30 @@ impl Files {
         }
     }
 
-    /// Makes a call. A process does that which must not allocate.
-    fn make(&self, call: &Call, slot: &Slot) {
+    /// Makes a call, with what is copied in `page`, if there is one. A process does that which must not allocate.
+    fn make(&self, call: &Call, slot: &Slot, page: Option<*mut u8>) {
         let mut bytes = [0; ROOM];
-        let fortune = &self.fortune;
+        let (fortune, bytes) = (
+            &self.fortune,
+            match page {
+                // SAFETY: It is mapped, larger, and nothing else refers to it; whoever accesses it waits until a byte is there.
+                Some(page) => unsafe { slice::from_raw_parts_mut(page, ROOM) },
+                None => &mut bytes[..],
+            },
+        );
         let result = match call {
-            // Neither uses the position.
-            Call::Write(_, text) if text[0] % 2 == 0 => pwrite(fortune, text, 1),
-            Call::Write(_, text) => write(fortune, text),
+            Call::Write(_, text) => {
+                let from = if page.is_some() {
+                    &bytes[..text.len()]
+                } else {
+                    text
+                };
+                // Neither uses the position.
+                match text[0] % 2 {
+                    0 => pwrite(fortune, from, 1),
+                    _ => write(fortune, from),
+                }
+            }
             Call::Read(_, room) => read(fortune, &mut bytes[..*room]),
             Call::ReadAt(_, position, room) => {
                 pread(fortune, &mut bytes[..*room], *position as i64)
@@ -397,12 +555,12 @@ impl Files {
             Call::Order(Order::Shuffle) => write(&self.order, b"shuffle"),
             Call::Evict(true) => write(&self.when_full, b"evict"),
             Call::Evict(false) => write(&self.when_full, b"reject"),
-            Call::Stats => pread(&self.stats, &mut bytes, 0),
+            Call::Stats => pread(&self.stats, bytes, 0),
             // They are made when nobody else makes one.
             Call::Close(_) | Call::List => Err(Errno::EOPNOTSUPP),
         };
         let count = *result.as_ref().unwrap_or(&0);
-        for (to, &byte) in slot.bytes.iter().zip(&bytes[..count.min(ROOM)]) {
+        for (to, &byte) in slot.bytes.iter().zip(bytes.iter().take(count)) {
             to.store(byte, Ordering::SeqCst);
         }
         let result = result.map_or_else(|error| -(error as i64), |count| count as i64);

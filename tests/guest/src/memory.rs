@@ -17,14 +17,15 @@ use std::{
 /// (Documentation/admin-guide/mm/userfaultfd.rst).
 pub(crate) struct Stall {
     faults: OwnedFd,
-    page: NonNull<libc::c_void>,
+    /// Its address. Nothing here refers to what is in it.
+    page: usize,
 }
 
 impl Stall {
     const PAGE: usize = 4096;
     const API: libc::c_ulong = 0xc018_aa3f;
     const REGISTER: libc::c_ulong = 0xc020_aa00;
-    const ZEROPAGE: libc::c_ulong = 0xc020_aa04;
+    const COPY: libc::c_ulong = 0xc028_aa03;
 
     pub(crate) fn new() -> Self {
         // SAFETY: There are no pointers, and the descriptor that is returned is nobody else's.
@@ -32,7 +33,7 @@ impl Stall {
             let fd = Errno::result(libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC));
             OwnedFd::from_raw_fd(fd.expect("userfaultfd") as i32)
         };
-        let page = anonymous(Self::PAGE);
+        let page = anonymous(Self::PAGE).as_ptr() as usize;
         let this = Self { faults, page };
         // struct uffdio_api: version, features asked for, and those there are.
         this.ioctl(Self::API, &mut [0xaa, 0, 0]);
@@ -45,11 +46,11 @@ impl Stall {
     }
 
     pub(crate) fn address(&self) -> u64 {
-        self.page.as_ptr() as u64
+        self.page as u64
     }
 
     fn ioctl(&self, cmd: libc::c_ulong, argument: &mut [u64]) {
-        // SAFETY: The arguments of all three are as large as their numbers say.
+        // SAFETY: The arguments of all three are as large as their numbers say, and what is copied is there.
         let done = unsafe { libc::ioctl(self.faults.as_raw_fd(), cmd, argument.as_mut_ptr()) };
         Errno::result(done).unwrap_or_else(|error| panic!("ioctl {cmd:x}: {error}"));
     }
@@ -62,19 +63,37 @@ impl Stall {
         assert_eq!(message[0], 0x12, "UFFD_EVENT_PAGEFAULT");
     }
 
-    /// Puts zeroes there.
-    pub(crate) fn let_go(&self) {
+    /// Puts `bytes` there, and zeroes after them.
+    pub(crate) fn let_go(&self, bytes: &[u8]) {
+        let mut page = [0_u8; Self::PAGE];
+        page[..bytes.len()].copy_from_slice(bytes);
+        // struct uffdio_copy: to, from, how many bytes, how, and how many were copied.
         self.ioctl(
-            Self::ZEROPAGE,
-            &mut [self.address(), Self::PAGE as u64, 0, 0],
+            Self::COPY,
+            &mut [
+                self.address(),
+                page.as_ptr() as u64,
+                Self::PAGE as u64,
+                0,
+                0,
+            ],
         );
+    }
+
+    /// Takes away what is there: the next access stalls again.
+    pub(crate) fn again(&self) {
+        let page = self.page as *mut libc::c_void;
+        // SAFETY: The page was mapped in `new`, and nothing refers to what is in it.
+        let done = unsafe { libc::madvise(page, Self::PAGE, libc::MADV_DONTNEED) };
+        Errno::result(done).unwrap();
     }
 }
 
 impl Drop for Stall {
     fn drop(&mut self) {
+        let page = NonNull::new(self.page as *mut libc::c_void).unwrap();
         // SAFETY: The page was mapped in `new`, and nobody uses it any more.
-        unsafe { munmap(self.page, Self::PAGE) }.unwrap();
+        unsafe { munmap(page, Self::PAGE) }.unwrap();
     }
 }
 

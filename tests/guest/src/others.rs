@@ -69,7 +69,7 @@ fn stalled_reader() {
     });
     stall.wait();
     others_go_on();
-    stall.let_go();
+    stall.let_go(b"");
     let expected = (23, b"for the one who stalls\n".to_vec());
     assert_eq!(reader.join().unwrap(), expected);
 }
@@ -84,7 +84,7 @@ fn stalled_writer() {
     });
     stall.wait();
     others_go_on();
-    stall.let_go();
+    stall.let_go(b"");
     assert_eq!(writer.join().unwrap(), 10);
     // It comes after all that was stored meanwhile, and all of these are whole.
     assert_cat("\0\0\0\0\0\0\0\0\0\0\n");
@@ -162,7 +162,7 @@ fn waits_are_killed() {
         });
         longest = longest.max(begun.elapsed());
         let is_stalled = !stalled.is_finished();
-        stall.let_go();
+        stall.let_go(b"");
         assert!(waits && still_waits && is_stalled);
         assert_eq!(
             end,

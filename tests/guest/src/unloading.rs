@@ -52,7 +52,7 @@ fn a_stalled_call_does() {
     }
     thread::sleep(Duration::from_millis(100));
     assert!(!remover.is_finished());
-    stall.let_go();
+    stall.let_go(b"");
     assert_eq!(reader.join().unwrap(), Ok(4));
     remover.join().unwrap();
 }
