@@ -41,6 +41,19 @@ use kernel::{
 };
 use proc_fs::*;
 
+// A table of functions can name the module that it is of.
+pub struct Itself;
+impl kernel::Module for Itself {
+    fn init(_: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+module! {
+    type: Itself,
+    name: \"case\",
+    license: \"GPL\",
+}
+
 include!(\"CASE\");
 ";
 

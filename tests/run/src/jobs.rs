@@ -73,12 +73,12 @@ fn make(name: &str, tests: &[Declaration]) -> Result<()> {
     let options = users.then_some("--users").into_iter();
     let words: Vec<&str> = options.chain([name, "FORTUNE_TESTS=m"]).collect();
     print_of("scripts/build", &words)?;
-    if name == boot::default_kernel() {
-        // What qemu/try fetches can't be fetched in the root of the tests.
+    let kernel = Kernel::new(name, &print_of("scripts/kernel", &[name])?)?;
+    if !kernel.is.checks_itself && kernel::made().iter().all(|kernel| kernel.is.checks_itself) {
+        // It is the one that qemu/try is tested on. What that fetches can't be fetched in the root of the tests.
         print_of("scripts/kernel-modules", &[name])?;
     }
-    let dir = print_of("scripts/kernel", &[name])?;
-    kernel::add(Kernel::new(name, &dir)?);
+    kernel::add(kernel);
     Ok(())
 }
 
