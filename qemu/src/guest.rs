@@ -231,7 +231,8 @@ impl Guest {
         qemu.args(machine.arguments());
         qemu.arg("-initrd").arg(&machine.initramfs);
         if let (true, Some(kept)) = (machine.resumes, &machine.kept) {
-            fs::copy(kept.log(), &machine.console)?;
+            // If it is gone meanwhile, QEMU says so.
+            let _ = fs::copy(kept.log(), &machine.console);
             let state = kept.state.display();
             qemu.args(["-incoming", &format!("file:{state}")]);
         }
@@ -347,6 +348,8 @@ impl Guest {
                             );
                         }
                     }
+                    // Keeping it took a while too.
+                    deadline = Some(Instant::now() + coming_up);
                     self.send()?;
                 }
                 Ok(Event::Status(line)) if !up && line == "begun" => {

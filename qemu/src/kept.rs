@@ -6,7 +6,7 @@
 //! does for a migration (docs/devel/migration/mapped-ram.rst in QEMU's source). It is that of one QEMU, its arguments, and the
 //! files it has booted from: with others, a guest boots.
 
-use crate::{guest::Machine, monitor::Monitor};
+use crate::{guest::Machine, monitor::Monitor, scan};
 use anyhow::{Context, Result, ensure};
 use std::{
     env, fs,
@@ -102,8 +102,12 @@ impl Kept {
                 let _ = fs::remove_file(path);
             }
         }
+        // Whoever goes on with it begins with that log.
         let log = begin()?;
         fs::copy(console, log.path())?;
+        let said = fs::read(log.path())?;
+        let complaints = scan::complaints(&String::from_utf8_lossy(&said));
+        ensure!(complaints.is_empty(), "{}", complaints[0]);
         log.persist(self.log())?;
         part.persist(&self.state)?;
         Ok(())
@@ -113,6 +117,7 @@ impl Kept {
     pub(crate) fn remove(&self) {
         // Another one may have done that.
         let _ = fs::remove_file(&self.state);
+        let _ = fs::remove_file(self.log());
     }
 }
 

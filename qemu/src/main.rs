@@ -172,7 +172,7 @@ fn run(options: &Options) -> Result<u8> {
     };
     machine.kvm = !options.icount && guest::kvm_works(&machine, &kernel.image)?;
     if options.is_usual() && !options.fresh {
-        let mut parts = vec![initramfs::init(architecture)?];
+        let mut parts = vec![std::env::current_exe()?, initramfs::init(architecture)?];
         if let Root::Programs(root) = &root {
             parts.push(initramfs::programs(root, architecture)?);
         }
@@ -218,6 +218,9 @@ fn run(options: &Options) -> Result<u8> {
         if began || !why.starts_with(guest::ENDED) {
             let how = how_far(&machine, begun);
             eprintln!("qemu/boot: the guest did not come up: {why}; {how}; trying once more");
+            // What it has said is told, and not that of the next one, which has to be well to be kept.
+            machine.kept = None;
+            fs::File::create(&machine.console)?;
             begun = Instant::now();
             end = Guest::start(&machine)?.wait(coming_up, limit, || Ok(()), input())?;
         }
