@@ -3,8 +3,8 @@
 //! Guests that have come up and are kept, to go on with instead of booting.
 //!
 //! The state of a guest whose init waits for its command's files is a file in `build/up`, which QEMU writes and reads as it
-//! does for a migration (docs/devel/migration/mapped-ram.rst in QEMU's source). It is that of one QEMU, its arguments, and the
-//! files it has booted from: with others, a guest boots.
+//! does for a migration (docs/devel/migration/mapped-ram.rst in QEMU's source). It is that of one QEMU, of the arguments and the
+//! devices that this program gives it, and of the files it has booted from: with others, a guest boots.
 
 use crate::{guest::Machine, monitor::Monitor, scan};
 use anyhow::{Context, Result, ensure};
@@ -37,7 +37,7 @@ impl Kept {
         let mut hasher = DefaultHasher::new();
         machine.arguments().hash(&mut hasher);
         if machine.kvm {
-            // The CPU is the host's.
+            // The CPU is the host's, of which its kernel is a hint.
             fs::read("/proc/sys/kernel/version")?.hash(&mut hasher);
         }
         let qemu = program(machine.architecture.qemu)?;
