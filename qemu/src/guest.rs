@@ -312,9 +312,9 @@ impl Guest {
         Ok(this)
     }
 
-    /// Waits for the guest's end: at most `coming_up` until its init runs, as long until that has what it needs, and `limit` after
-    /// that. Of one that boots `is_well` says whether it came up as it should, or why not. Then it gets `read`, which the
-    /// command reads.
+    /// Waits for the guest's end: at most `coming_up` until its init runs, as long until that has what it needs, and `limit`
+    /// after that. Of one that boots `is_well` says whether it came up as it should, or why not. Then it gets `read`, which
+    /// the command reads.
     pub(crate) fn wait(
         mut self,
         coming_up: Duration,
