@@ -169,6 +169,8 @@ pub(crate) enum End {
     OutOfTime(Duration),
     /// It never got as far as its init.
     NeverUp(String),
+    /// Its init can't do with what it got, and says why.
+    Refused(String),
     /// It came up, and then it was gone.
     NoVerdict(String),
 }
@@ -352,6 +354,9 @@ impl Guest {
                     // Keeping it took a while too.
                     deadline = Some(Instant::now() + coming_up);
                     self.send()?;
+                }
+                Ok(Event::Status(line)) if !up && line.starts_with("failed: ") => {
+                    break End::Refused(format!("its init {line}"));
                 }
                 Ok(Event::Status(line)) if !up && line == "begun" => {
                     up = true;

@@ -4,7 +4,7 @@
 //!
 //! The state of a guest whose init waits for its command's files is a file in `build/up`, which QEMU writes and reads as it
 //! does for a migration (docs/devel/migration/mapped-ram.rst in QEMU's source). It is that of one QEMU, of the arguments and the
-//! devices that this program gives it, and of the files it has booted from: with others, a guest boots.
+//! devices that this program gives it, and of the files it has booted from, until the host boots anew: with others, a guest boots.
 
 use crate::{guest::Machine, monitor::Monitor, scan};
 use anyhow::{Context, Result, ensure};
@@ -36,10 +36,8 @@ impl Kept {
     pub(crate) fn of(machine: &Machine, kernel: &Path, files: &[PathBuf]) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
         machine.arguments().hash(&mut hasher);
-        if machine.kvm {
-            // The CPU is the host's, of which its kernel is a hint.
-            fs::read("/proc/sys/kernel/version")?.hash(&mut hasher);
-        }
+        // The clock ticks as the host's CPU does, which is another one, if at all, when the host has booted anew.
+        fs::read("/proc/sys/kernel/random/boot_id")?.hash(&mut hasher);
         let qemu = program(machine.architecture.qemu)?;
         for file in files.iter().chain([&machine.kernel, &qemu]) {
             let metadata = fs::metadata(file).with_context(|| file.display().to_string())?;

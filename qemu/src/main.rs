@@ -202,8 +202,13 @@ fn run(options: &Options) -> Result<u8> {
     };
     let mut begun = Instant::now();
     let mut end = Guest::start(&machine)?.wait(coming_up, limit, silent, input())?;
-    if let (End::NeverUp(why), true, Some(kept)) = (&end, machine.resumes, &machine.kept) {
+    if let (End::NeverUp(why) | End::Refused(why), true, Some(kept)) =
+        (&end, machine.resumes, &machine.kept)
+    {
         eprintln!("qemu/boot: the guest that was kept does not go on: {why}; another one boots");
+        for complaint in complaints(&log.path) {
+            eprintln!("| {complaint}");
+        }
         kept.remove();
         machine.resumes = false;
         fs::File::create(&machine.console)?;
@@ -306,7 +311,7 @@ fn verdict(
         })
     };
     let mut complaints = scan::complaints(log);
-    if let End::NeverUp(why) = end {
+    if let End::NeverUp(why) | End::Refused(why) = end {
         if complaints.is_empty() {
             complaints = last(log);
         }
@@ -352,7 +357,9 @@ fn verdict(
             &format!("the guest ended without a verdict: {why}"),
             last(log),
         ),
-        (End::Verdict { .. } | End::NeverUp(_), None) => unreachable!("both are dealt with above"),
+        (End::Verdict { .. } | End::NeverUp(_) | End::Refused(_), None) => {
+            unreachable!("all are dealt with above")
+        }
     }
 }
 

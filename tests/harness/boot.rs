@@ -658,6 +658,11 @@ fn bad_options() {
         "",
         "/no/such/directory: there is no such directory",
     );
+    // Where there is a directory, a file can't be: the guest says so, and is not asked again.
+    let no_place = qemu_boot(&["--fresh", "--file", "/etc/hostname:/etc", "--", "true"]);
+    assert_ends(&no_place, 126, "", "its init failed: /etc: Is a directory");
+    let said = &no_place.stderr;
+    assert!(!said.contains("once more"), "{said}");
     // QEMU says so, and is not asked again.
     let no_cpu = boot(&["--smp", "0", "--", "true"]);
     assert_ends(&no_cpu, 126, "", "Invalid CPU topology");

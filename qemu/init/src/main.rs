@@ -4,7 +4,7 @@
 //!
 //! What is said to the host goes over virtio ports, found by name:
 //!
-//! - `status`: `up`, then `begun`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
+//! - `status`: `up`, then `begun`, or `failed: WHY`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
 //!   port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
 //! - `session`: after `up`, a cpio archive of what the command needs, and what it is, and a line with the seconds since 1970. The
 //!   guest can be kept before that, and others go on from there.
@@ -172,7 +172,10 @@ fn session() -> Result<()> {
     let mut status = port("status")?;
     writeln!(status, "up")?;
     // From here on it can be another guest that goes on with what this one was.
-    receive()?;
+    if let Err(error) = receive() {
+        writeln!(status, "failed: {error:#}")?;
+        return Err(error);
+    }
     writeln!(status, "begun")?;
     if Path::new("/debug").exists() {
         wait_for_debugger(&mut status)?;
@@ -202,35 +205,12 @@ fn receive() -> Result<()> {
     let mut from = BufReader::with_capacity(1 << 16, FromHost(port("session")?));
     loop {
         let reader = newc::Reader::new(from)?;
-        let entry = reader.entry();
-        if entry.is_trailer() {
+        if reader.entry().is_trailer() {
             from = reader.finish()?;
             break;
         }
-        let path = Path::new("/").join(entry.name());
-        let mode = entry.mode();
-        let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
-        if kind == SFlag::S_IFDIR && path.is_dir() {
-            from = reader.finish()?;
-            continue;
-        }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)?,
-            _ => {}
-        }
-        if kind == SFlag::S_IFLNK {
-            let mut target = Vec::new();
-            from = reader.to_writer(&mut target)?;
-            symlink(OsStr::from_bytes(&target), &path)?;
-            continue;
-        }
-        from = if kind == SFlag::S_IFDIR {
-            fs::create_dir(&path)?;
-            reader.finish()?
-        } else {
-            reader.to_writer(File::create(&path)?)?
-        };
-        fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
+        let path = Path::new("/").join(reader.entry().name());
+        from = unpack(reader, &path).with_context(|| path.display().to_string())?;
     }
 
     let mut now = String::new();
@@ -252,6 +232,33 @@ fn receive() -> Result<()> {
     Errno::result(done)?;
     fs::remove_file("/seed")?;
     Ok(())
+}
+
+/// Makes one file, and returns what comes after it.
+fn unpack<R: Read>(reader: newc::Reader<R>, path: &Path) -> Result<R> {
+    let mode = reader.entry().mode();
+    let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFDIR && path.is_dir() {
+        return Ok(reader.finish()?);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)?,
+        _ => {}
+    }
+    if kind == SFlag::S_IFLNK {
+        let mut target = Vec::new();
+        let from = reader.to_writer(&mut target)?;
+        symlink(OsStr::from_bytes(&target), path)?;
+        return Ok(from);
+    }
+    let from = if kind == SFlag::S_IFDIR {
+        fs::create_dir(path)?;
+        reader.finish()?
+    } else {
+        reader.to_writer(File::create(path)?)?
+    };
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o7777))?;
+    Ok(from)
 }
 
 /// include/uapi/linux/random.h
