@@ -123,35 +123,41 @@ fn waits_are_killed() {
     fs::write(HUNG_TASK, "1").unwrap();
     let log = KernelLog::new();
     let pot = File::open(format!("{CONTROL}/pot")).unwrap();
+    let waiting: Vec<_> = [(open(), true), (open(), false), (pot, true)]
+        .into_iter()
+        .map(|(file, reads)| {
+            let fd = file.as_raw_fd();
+            // SAFETY: The kernel checks the address.
+            let call = move |address: u64| unsafe {
+                if reads {
+                    libc::pread(fd, address as *mut libc::c_void, 10, 0)
+                } else {
+                    libc::pwrite(fd, address as *const libc::c_void, 10, 0)
+                }
+            };
+            let stall = Stall::new();
+            let address = stall.address();
+            let stalled = thread::spawn(move || call(address));
+            stall.wait();
+            let mut other = [b'x'; 10];
+            let other = other.as_mut_ptr() as u64;
+            // SAFETY: The child makes two system calls, and nothing else.
+            let waiter = match unsafe { fork() }.unwrap() {
+                ForkResult::Child => {
+                    call(other);
+                    // SAFETY: Nothing of the program is used any more.
+                    unsafe { libc::_exit(0) }
+                }
+                ForkResult::Parent { child } => child,
+            };
+            let waits = comes_about(|| state(waiter) == 'D');
+            (file, stall, stalled, waiter, waits)
+        })
+        .collect();
+    // Long enough for a report.
+    thread::sleep(Duration::from_secs(3));
     let mut longest = Duration::ZERO;
-    for (file, reads) in [(open(), true), (open(), false), (pot, true)] {
-        let fd = file.as_raw_fd();
-        // SAFETY: The kernel checks the address.
-        let call = move |address: u64| unsafe {
-            if reads {
-                libc::pread(fd, address as *mut libc::c_void, 10, 0)
-            } else {
-                libc::pwrite(fd, address as *const libc::c_void, 10, 0)
-            }
-        };
-        let stall = Stall::new();
-        let address = stall.address();
-        let stalled = thread::spawn(move || call(address));
-        stall.wait();
-        let mut other = [b'x'; 10];
-        let other = other.as_mut_ptr() as u64;
-        // SAFETY: The child makes two system calls, and nothing else.
-        let waiter = match unsafe { fork() }.unwrap() {
-            ForkResult::Child => {
-                call(other);
-                // SAFETY: Nothing of the program is used any more.
-                unsafe { libc::_exit(0) }
-            }
-            ForkResult::Parent { child } => child,
-        };
-        let waits = comes_about(|| state(waiter) == 'D');
-        // Long enough for a report.
-        thread::sleep(Duration::from_secs(3));
+    for (file, stall, stalled, waiter, waits) in waiting {
         let still_waits = state(waiter) == 'D';
         kill(waiter, Signal::SIGKILL).unwrap();
         let begun = Instant::now();
@@ -169,6 +175,7 @@ fn waits_are_killed() {
             Ok(WaitStatus::Signaled(waiter, Signal::SIGKILL, false))
         );
         assert_eq!(stalled.join().unwrap(), 10);
+        drop(file);
     }
     let said = log.said();
     let reports = said
@@ -361,6 +368,8 @@ fn write_at_once(writers: usize, text: &Text, group: &Group, time: Duration) -> 
 
 fn a_thousand_writers() {
     const SIZE: usize = 65536;
+    // After that what is still there stays.
+    const SETTLED: Duration = Duration::from_secs(5);
     // Once it is a thousand.
     let (writers, seconds) = if is_brief() {
         (200, 5)
@@ -385,7 +394,7 @@ fn a_thousand_writers() {
         let closed = Instant::now();
         let left = loop {
             let left = kernel_memory() - before - index;
-            if left <= 64 || closed.elapsed() > HANG {
+            if left <= 64 || closed.elapsed() > SETTLED {
                 break left;
             }
             thread::sleep(Duration::from_millis(100));
