@@ -152,13 +152,14 @@ fn run_here(kind: &Kind, cpus: usize, id: &str, words: &str) {
     let record = Record::new();
     let stall = [(); WHO].map(|()| Stall::new());
     let (mut calls, mut overlapping, mut wrong, mut changed) = (0, 0, 0, 0);
-    let (mut made, mut concurrent, mut on_two_cpus) = (0, 0, 0);
+    let (mut made, mut concurrent, mut on_two_cpus, mut stalled) = (0, 0, 0, 0);
     // Those of which few come at the same time are looked at, but don't count.
     while concurrent < histories {
         assert!(made < 4 * histories, "they wait for each other");
         progress(concurrent as usize, histories as usize);
         let on_two = cpus > 1 && made % ON_ONE != 0;
-        let (mut history, state) = make(kind, &record, &stall, made, on_two);
+        let (mut history, state, stalls) = make(kind, &record, &stall, made, on_two);
+        stalled += stalls;
         assert!(
             is_linearizable(&history, &state),
             "history {made}: {history:#?}"
@@ -194,11 +195,11 @@ fn run_here(kind: &Kind, cpus: usize, id: &str, words: &str) {
     }
     note(format!(
         "{calls} calls in {made} histories, {overlapping} at the same time as others; {on_two_cpus} of {concurrent} histories \
-         on two CPUs; {wrong} of {changed} are not linearizable with one letter changed"
+         on two CPUs; {stalled} calls have stalled; {wrong} of {changed} are not linearizable with one letter changed"
     ));
     assert!(wrong * 4 > changed * 3 && changed * 2 > made);
     // How many is up to the host, but they are not all on one.
-    assert!(cpus == 1 || on_two_cpus > 0);
+    assert!((cpus == 1 || on_two_cpus > 0) && stalled > 0);
     let limit = Limit::amount(concurrent as usize, histories as usize, "histories");
     figure(id, words, &[limit]);
 }
@@ -294,14 +295,14 @@ fn stay(on: usize) {
     sched_setaffinity(Pid::from_raw(0), &cpu).unwrap();
 }
 
-/// Makes a history, and says what there was before.
+/// Makes a history, and says what there was before, and how many calls have stalled.
 fn make(
     kind: &Kind,
     record: &Record,
     stall: &[Stall; WHO],
     number: u64,
     on_two: bool,
-) -> (Vec<Made>, State) {
+) -> (Vec<Made>, State, u64) {
     let mut random = Rng::with_seed(number);
     let evict = kind.is_shared && random.bool();
     set("order", "sequential").unwrap();
@@ -355,6 +356,7 @@ fn make(
         }
         shared.at[who].store(CALLS, Ordering::SeqCst);
     };
+    let stalled = AtomicU64::new(0);
     // Serves what the one who makes calls has run into, on the same CPU.
     let serve = |who: usize| {
         stay(cpu_of(who));
@@ -364,6 +366,7 @@ fn make(
             let Some(call) = plans[who].get(shared.at[who].load(Ordering::SeqCst)) else {
                 return stall[who].let_go(b"");
             };
+            stalled.fetch_add(1, Ordering::Relaxed);
             let until = shared.clock.load(Ordering::SeqCst) + random.u64(1..=MEANWHILE);
             for _ in 0..PATIENCE {
                 if shared.clock.load(Ordering::SeqCst) < until {
@@ -435,7 +438,8 @@ fn make(
             returned: time + 1,
         });
     }
-    (history, State::new(kind.size as usize, evict, count))
+    let state = State::new(kind.size as usize, evict, count);
+    (history, state, stalled.into_inner())
 }
 
 /// The fortunes in the pot, in which there is no line of just `%`.
