@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What runs when: kernels are made one after the other, and meanwhile the tests of those that are there run, some at once.
+//! What runs when: kernels are fetched one after the other, while those are built that have to be, and meanwhile the tests of
+//! those that are there run, some at once.
 
 use crate::{
     Options, guest_tests, host_group, interrupted,
@@ -130,17 +131,34 @@ pub(crate) fn run(options: &Options, tests: &[Declaration], report: &Report) -> 
     let changed = Condvar::new();
     thread::scope(|scope| {
         let make_all = || {
-            for name in &options.kernel {
+            let make_one = |name: &str, made: Result<()>| {
                 if interrupted() {
-                    break;
+                    return;
                 }
-                if let Err(why) = make(name, tests) {
+                if let Err(why) = made.and_then(|()| make(name, tests)) {
                     let failed = Outcome::failed("kernel.is_made", &format!("{why:#}"));
                     report.add(name, "all", 0, vec![failed]);
                 }
                 queue.lock().expect("nobody panics with it").unmade -= 1;
                 changed.notify_all();
-            }
+            };
+            // What is built from source takes longest: it begins at once.
+            let (built, fetched): (Vec<_>, Vec<_>) = options
+                .kernel
+                .iter()
+                .partition(|name| kernel::is_built(name));
+            thread::scope(|scope| {
+                let building: Vec<_> = built
+                    .iter()
+                    .map(|name| scope.spawn(|| print_of("scripts/kernel", &[name]).map(drop)))
+                    .collect();
+                for name in fetched {
+                    make_one(name, Ok(()));
+                }
+                for (name, building) in built.iter().zip(building) {
+                    make_one(name, building.join().expect("no such thread panics"));
+                }
+            });
             let mut queue = queue.lock().expect("nobody panics with it");
             queue.unmade = 0;
             changed.notify_all();

@@ -82,6 +82,12 @@ impl Kernel {
     }
 }
 
+/// Whether the kernel of that name is built from source.
+pub(crate) fn is_built(name: &str) -> bool {
+    let conf = top().join(format!("qemu/kernels/{name}.conf"));
+    fs::read_to_string(conf).is_ok_and(|conf| conf.lines().any(|line| line.starts_with("config=")))
+}
+
 /// Those that are made so far, in that order.
 static KERNELS: Mutex<Vec<&'static Kernel>> = Mutex::new(Vec::new());
 
