@@ -17,6 +17,9 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// By what a mutant is noticed.
@@ -160,22 +163,24 @@ fn of_cargo_mutants() {
 }
 
 /// What cargo-mutants changes in the rest of the module, and in proc_fs: each is built, and the contract's tests run on it in
-/// a guest until one fails.
+/// a guest until one fails. Two at once.
 fn of_the_module() {
-    let copy = work("of_the_module");
-    succeed(
-        Command::new("cp")
-            .args(["-r", "Kbuild", "src", "scripts", "tests"])
-            .arg(&copy),
-    );
+    let copies = ["of_the_module.1", "of_the_module.2"].map(work);
+    for copy in &copies {
+        succeed(
+            Command::new("cp")
+                .args(["-r", "Kbuild", "src", "scripts", "tests"])
+                .arg(copy),
+        );
+    }
     // It finds the sources by a package.
     let package =
         "[package]\nname = 'fortune'\nversion = '0.0.0'\n[lib]\npath = 'src/fortune.rs'\n";
-    fs::write(copy.join("Cargo.toml"), package).unwrap();
+    fs::write(copies[0].join("Cargo.toml"), package).unwrap();
     let list = succeed(
         cargo_mutants()
             .args(["--list", "--json", "--diff"])
-            .current_dir(&copy),
+            .current_dir(&copies[0]),
     );
     let list: Vec<Change> = serde_json::from_str(&list).unwrap();
     // Of the first two the host's tests see more, and none of these tests is about the others.
@@ -189,29 +194,52 @@ fn of_the_module() {
         .iter()
         .filter(|change| !others.contains(&change.file.as_str()))
         .collect();
-    assert_eq!(is_noticed(&copy), Some(false), "nothing was changed");
-    let (mut noticed, mut missed) = (0, Vec::new());
+    let begun = Instant::now();
+    let unchanged = is_noticed(&copies[0], Duration::from_secs(300));
+    assert_eq!(unchanged, Some(false), "nothing was changed");
+    // Where that takes much longer something hangs. Two at once take each other's time.
+    let limit = 4 * begun.elapsed();
+
+    let (next, noticed, missed) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     let step = list.len().div_ceil(amount(20, list.len())).max(1);
-    for (at, change) in list.iter().enumerate().step_by(step) {
-        progress(at, list.len());
-        let file = copy.join(&change.file);
-        let original = fs::read(&file).unwrap();
-        let patch = copy.join("change.patch");
-        fs::write(&patch, &change.diff).unwrap();
-        succeed(Command::new("patch").arg(&file).arg(&patch));
-        match is_noticed(&copy) {
-            // It does not compile.
-            None => {}
-            Some(true) => noticed += 1,
-            Some(false) => {
-                let what = change.diff.lines().nth(1).unwrap_or_default();
-                missed.push(what.replacen("+++", &change.file, 1));
+    let try_some = |copy: &Path| {
+        loop {
+            let at = next.fetch_add(step, Ordering::Relaxed);
+            let Some(change) = list.get(at) else {
+                return;
+            };
+            progress(at, list.len());
+            let file = copy.join(&change.file);
+            let original = fs::read(&file).unwrap();
+            let patch = copy.join("change.patch");
+            fs::write(&patch, &change.diff).unwrap();
+            succeed(Command::new("patch").arg(&file).arg(&patch));
+            match is_noticed(copy, limit) {
+                // It does not compile.
+                None => {}
+                Some(true) => {
+                    noticed.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(false) => {
+                    missed.fetch_add(1, Ordering::Relaxed);
+                    let what = change.diff.lines().nth(1).unwrap_or_default();
+                    note(what.replacen("+++", &change.file, 1));
+                }
             }
+            fs::write(&file, original).unwrap();
         }
-        fs::write(&file, original).unwrap();
-    }
-    note(missed.join("\n"));
-    let all = noticed + missed.len();
+    };
+    thread::scope(|scope| {
+        for copy in &copies {
+            scope.spawn(|| try_some(copy));
+        }
+    });
+    let noticed = noticed.into_inner();
+    let all = noticed + missed.into_inner();
     let share = 100. * noticed as f64 / all as f64;
     figure(
         "S33",
@@ -231,8 +259,9 @@ struct Change {
     diff: String,
 }
 
-/// Whether a test notices what was changed in that copy of the sources; nothing if it does not compile.
-fn is_noticed(copy: &Path) -> Option<bool> {
+/// Whether a test notices what was changed in that copy of the sources, in that time, or never ends; nothing if it does not
+/// compile.
+fn is_noticed(copy: &Path, limit: Duration) -> Option<bool> {
     // Those that the contract and proc_fs have, and nothing of how the module was built.
     const TESTS: &[&str] = &[
         "reads",
@@ -260,7 +289,8 @@ fn is_noticed(copy: &Path) -> Option<bool> {
     let mut guest = kernel
         .boot()
         .args(modules)
-        .args(["--timeout", "300", "--", "guest", "contract"])
+        .args(["--timeout", &limit.as_secs().to_string()])
+        .args(["--", "guest", "contract"])
         .args(TESTS)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
