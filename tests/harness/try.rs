@@ -11,6 +11,7 @@ ktap::tests!(try, Boot:
     device_that_is_not_there,
     module_that_needs_one_of_the_kernels,
     what_keeps_modules_from_coming_and_going,
+    module_that_crashes,
     what_a_kernel_that_checks_itself_sees needs(Debug Soak),
     bad_arguments,
 );
@@ -66,6 +67,15 @@ fn what_keeps_modules_from_coming_and_going() {
     tries(Need::Kernel, "invalid", "yes no - yes", 1, &invalid);
     let stuck = ["does not unload stuck", "Device or resource busy"];
     tries(Need::Kernel, "stuck", "yes yes no yes", 1, &stuck);
+}
+
+fn module_that_crashes() {
+    let words = [
+        "does not load crash: it does not end",
+        "BUG: kernel NULL pointer dereference",
+        "crash_init",
+    ];
+    tries(Need::Kernel, "crash", "yes no - no", 1, &words);
 }
 
 fn what_a_kernel_that_checks_itself_sees() {
