@@ -2,9 +2,7 @@
 
 //! How long others wait for what is done with a large pot, and how long that takes.
 
-use crate::module::{
-    CONTROL, Module, by_kernel, cat, is_debug_kernel, open, pot, set, stat, stats, store,
-};
+use crate::module::{CONTROL, Module, by_kernel, cat, open, pot, set, stat, stats, store};
 use ktap::{Limit, amount, figure};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -43,7 +41,7 @@ const TRIES: usize = 3;
 
 /// A pot of so many MiB, in the gate, is full of fortunes of one byte.
 fn size(gate: usize) -> usize {
-    by_kernel(amount(gate << 20, 64 << 20), 1 << 20)
+    by_kernel(amount(gate << 20, 64 << 20), amount(1 << 20, 8 << 20))
 }
 
 /// Fills the pot with fortunes of one byte, by one write, or as few as the memory of the guest is enough for.
@@ -200,10 +198,6 @@ fn list_is_read_from_anywhere() {
     let begun = Instant::now();
     assert_eq!(pot().len() as u64, end);
     let listed = begun.elapsed();
-    if is_debug_kernel() {
-        assert!(longest <= FOR_EVER, "{longest:?}");
-        return;
-    }
     let aim = Limit::most(longest, Duration::from_millis(5), "");
     figure(
         "S24",
@@ -312,7 +306,7 @@ fn write_for_ever(text: &[u8]) -> Pid {
 
 fn killed_writers_leave_all_or_nothing() {
     const MANY: usize = 3000;
-    let rounds = by_kernel(amount(60, 1000), 20);
+    let rounds = by_kernel(amount(60, 1000), amount(20, 200));
     let _module = Module::load(&format!("pot_size={}", 5 * MANY));
     set("when_full", "evict").unwrap();
     let text = b"x\n%\n".repeat(MANY);

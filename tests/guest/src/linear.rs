@@ -147,7 +147,7 @@ fn run(kind: &Kind, id: &str, words: &str) {
 }
 
 fn run_here(kind: &Kind, cpus: usize, id: &str, words: &str) {
-    let histories = by_kernel(amount(500, 10_000), 50);
+    let histories = by_kernel(amount(500, 10_000), amount(50, 2000));
     let _module = Module::load(&format!("pot_size={}", kind.size));
     let record = Record::new();
     let stall = [(); WHO].map(|()| Stall::new());

@@ -417,7 +417,7 @@ fn a_thousand_writers() {
 }
 
 fn nothing_is_logged() {
-    let times = by_kernel(100_000, 300);
+    let times = by_kernel(100_000, amount(300, 100_000));
     let module = Module::load("pot_size=10");
     echo("123456789");
     let log = KernelLog::new();

@@ -44,7 +44,7 @@ fn least_memory() -> i64 {
 }
 
 fn loading_and_unloading() {
-    let cycles = by_kernel(amount(300, 10_000), 30);
+    let cycles = by_kernel(amount(300, 10_000), amount(30, 1000));
     let (mut begun, mut done) = (0, 0);
     for cycle in 0..cycles {
         if cycle == cycles / 3 {
@@ -181,7 +181,7 @@ pub(crate) fn many_open(count: usize) -> (Module, Vec<File>) {
 }
 
 fn fifty_thousand_descriptors() {
-    let count = by_kernel(50_000, 5_000);
+    let count = by_kernel(50_000, amount(5_000, 50_000));
     let (module, files) = many_open(count);
     module.unload();
     let mut dead = 0;
