@@ -4,7 +4,7 @@
 //!
 //! The state of a guest whose init waits for its command's files is a file in `build/up`, which QEMU writes and reads as it
 //! does for a migration (docs/devel/migration/mapped-ram.rst in QEMU's source). It is that of one QEMU, of the arguments and the
-//! devices that this program gives it, and of the files it has booted from, until the host boots anew: with others, a guest boots.
+//! devices that this program gives it, of the files it has booted from, and of one boot of the host: with others, a guest boots.
 
 use crate::{guest::Machine, monitor::Monitor, scan};
 use anyhow::{Context, Result, ensure};

@@ -4,8 +4,8 @@
 //!
 //! What is said to the host goes over virtio ports, found by name:
 //!
-//! - `status`: `up`, then `begun`, or `failed: WHY`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open the
-//!   port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
+//! - `status`: `up`, then `begun`, or `failed: WHY`, and at the end `NONCE STATUS TAINT`, the verdict. Only this process can open
+//!   the port, and only it has seen the nonce, so nothing that runs in the guest can forge one.
 //! - `session`: after `up`, a cpio archive of what the command needs, and what it is, and a line with the seconds since 1970. The
 //!   guest can be kept before that, and others go on from there.
 //! - `status` also, if there is to be a debugger: `section MODULE NAME ADDRESS` for each section of each module in the command's
