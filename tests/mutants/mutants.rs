@@ -198,7 +198,7 @@ fn of_the_module() {
     let unchanged = is_noticed(&copies[0], Duration::from_secs(300));
     assert_eq!(unchanged, Some(false), "nothing was changed");
     // Where that takes much longer something hangs. Two at once take each other's time.
-    let limit = 4 * begun.elapsed();
+    let limit = 3 * begun.elapsed();
 
     let (next, noticed, missed) = (
         AtomicUsize::new(0),
