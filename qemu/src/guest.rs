@@ -139,7 +139,8 @@ impl Machine {
         for (option, value) in [
             ("-machine", architecture.machine),
             ("-m", &self.memory.to_string()),
-            ("-smp", &smp.to_string()),
+            // Each in a socket of its own: the BIOS lists one CPU of a socket, for kernels without ACPI.
+            ("-smp", &format!("{smp},sockets={smp}")),
             ("-accel", accel),
             ("-cpu", cpu),
             ("-kernel", &kernel),
