@@ -286,7 +286,7 @@ mod proc_fs {
 
     ktap::tests!(proc_fs, Boot:
         name_that_is_taken,
-        what_is_forgotten_only_leaks,
+        what_is_forgotten_only_leaks needs(Stock),
         attacks_where_memory_is_not_cleared,
     );
 
