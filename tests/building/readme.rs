@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Runs every block of commands in the READMEs, in a checkout of its own: those that are marked `sh` here, or, where they
-//! speak of $KDIR, in a root with the headers of the default kernel; those that are marked `console` in a guest.
+//! speak of $KDIR, in a root with the headers of the default kernel; those that are marked `console` in a guest. All lines that
+//! are shown are printed, in that order: those of a session without a prompt, and of an unmarked block that follows one of
+//! commands, with nothing between.
 
 use crate::kernel::{checkout, default_kernel, succeed, work};
-use ktap::{Declaration, Need, Place, Test};
+use ktap::{Declaration, Need, Place, Test, lasting, note};
 use std::{fs, path::PathBuf, process::Command, sync::OnceLock};
 
 /// Where they are.
@@ -18,32 +20,61 @@ const READMES: [&str; 7] = [
     "tests/bench/README.md",
 ];
 
-/// Some commands: where they are, how they are marked, and in which line.
+/// Some commands: where they are, how they are marked, and in which line; and what they print, as it is shown.
 struct Block {
     file: &'static str,
     kind: &'static str,
     line: usize,
-    text: String,
+    commands: String,
+    shown: Vec<String>,
+}
+
+/// What the lines of a document are.
+enum Inside {
+    /// The commands of a block of the kind.
+    Commands,
+    /// A block that follows them.
+    Shown,
+    /// Something else.
+    Other,
 }
 
 /// The blocks of that kind.
 fn blocks(file: &'static str, kind: &'static str) -> Vec<Block> {
     let readme = fs::read_to_string(file).unwrap_or_default();
-    let mut blocks = Vec::new();
-    let mut inside = false;
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut inside = Inside::Other;
+    // Whether there was nothing since the end of the last block.
+    let mut follows = false;
     for (line, text) in readme.lines().enumerate() {
-        if text.strip_prefix("```") == Some(kind) {
-            inside = true;
-            blocks.push(Block {
-                file,
-                kind,
-                line: line + 1,
-                text: String::new(),
-            });
-        } else if text == "```" {
-            inside = false;
-        } else if let (true, Some(block)) = (inside, blocks.last_mut()) {
-            block.text += &format!("{text}\n");
+        let prompt = if kind == "console" { "# " } else { "" };
+        match (&inside, text.strip_prefix("```"), blocks.last_mut()) {
+            (Inside::Other, Some(mark), _) if mark == kind => {
+                inside = Inside::Commands;
+                blocks.push(Block {
+                    file,
+                    kind,
+                    line: line + 1,
+                    commands: String::new(),
+                    shown: Vec::new(),
+                });
+            }
+            (Inside::Other, Some(""), _) if follows => inside = Inside::Shown,
+            (Inside::Other, ..) => follows &= text.is_empty(),
+            (Inside::Commands, Some(_), _) => {
+                inside = Inside::Other;
+                follows = kind == "sh";
+            }
+            (Inside::Shown, Some(_), _) => {
+                inside = Inside::Other;
+                follows = false;
+            }
+            (Inside::Commands, None, Some(block)) => match text.strip_prefix(prompt) {
+                Some(command) => block.commands += &format!("{command}\n"),
+                None => block.shown.push(text.to_owned()),
+            },
+            (Inside::Shown, None, Some(block)) => block.shown.push(text.to_owned()),
+            (Inside::Commands | Inside::Shown, None, None) => unreachable!("it begins with a mark"),
         }
     }
     blocks
@@ -81,6 +112,19 @@ fn copy() -> &'static PathBuf {
     })
 }
 
+/// Sees that what is shown was printed.
+#[track_caller]
+fn assert_shown(block: &Block, printed: &str) {
+    let mut lines = printed.lines().map(lasting);
+    for line in &block.shown {
+        let is_there = lines.any(|printed| printed == lasting(line));
+        assert!(is_there, "not as shown from here on: {line}\n{printed}");
+    }
+    if !block.shown.is_empty() {
+        note(format!("{} lines as shown", block.shown.len()));
+    }
+}
+
 /// As a README says: here, in a root with headers, or in a guest.
 fn run(block: &Block) {
     let copy = copy();
@@ -90,27 +134,18 @@ fn run(block: &Block) {
         command
     };
     let script = copy.join("build/block");
-    let mut text = block.text.clone();
-    if block.kind == "console" {
-        text = block
-            .text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# "))
-            .map(|command| format!("{command}\n"))
-            .collect();
-        // What was shown before it.
-        let loads = if text.contains("insmod") {
-            ""
-        } else {
-            "insmod fortune.ko\n"
-        };
-        text = format!("set -e\nmkdir -p /var/lib\n{loads}{text}");
-    }
-    fs::write(&script, &text).unwrap();
-    if block.kind == "console" {
+    let commands = &block.commands;
+    // What was shown before it.
+    let before = match block.kind {
+        "console" if commands.contains("insmod") => "mkdir -p /var/lib\n",
+        "console" => "mkdir -p /var/lib\ninsmod fortune.ko\n",
+        _ => "",
+    };
+    fs::write(&script, format!("set -eux\nexec 2>&1\n{before}{commands}")).unwrap();
+    let printed = if block.kind == "console" {
         let file = format!("{}:script", script.display());
-        succeed(here("qemu/boot").args(["--file", &file, "--", "sh", "script"]));
-    } else if text.contains("KDIR") {
+        succeed(here("qemu/boot").args(["--file", &file, "--", "sh", "script"]))
+    } else if commands.contains("KDIR") {
         let kernel = default_kernel();
         // Where it can be written to, as /usr/src can natively.
         let kdir = kernel
@@ -131,13 +166,10 @@ fn run(block: &Block) {
                 .arg(&kernel.dir)
                 .arg("--write")
                 .arg(&kernel.dir)
-                .args(["env", &kdir, "sh", "-eux", "build/block"]),
-        );
+                .args(["env", &kdir, "sh", "build/block"]),
+        )
     } else {
-        succeed(
-            Command::new("sh")
-                .args(["-eux", "build/block"])
-                .current_dir(copy),
-        );
-    }
+        succeed(Command::new("sh").arg("build/block").current_dir(copy))
+    };
+    assert_shown(block, &printed);
 }

@@ -4,6 +4,7 @@
 //! have the commands, after `# `, where `> ` continues one, and what they print. One shell takes all of a document, and
 //! another one all blocks of it that are marked with one more word.
 
+use ktap::lasting;
 use std::{fs, process::Command};
 
 /// What the blocks with that mark hold, in order.
@@ -56,45 +57,6 @@ fn typed(session: &str, after: &str) -> String {
         .output()
         .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A line without what is another one each time: `…` stands for the time of a line of the kernel log, for a number in
-/// hexadecimal, with four digits or more, of a process, or of bytes into a function, and for the hash of our crate in a
-/// mangled name.
-fn lasting(line: &str) -> String {
-    let mut rest = line.trim_end();
-    let mut lasting = String::new();
-    if let Some((time, said)) = rest.split_once("] ") {
-        let digits = time.strip_prefix('[').unwrap_or("x").trim_start();
-        if digits.split('.').all(|part| part.parse::<u32>().is_ok()) {
-            lasting += "[…] ";
-            rest = said;
-        }
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
-        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
-        let is_number = |word: &str, least| {
-            word.len() >= least && word.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        let of_process = lasting.ends_with("/proc/") && is_number(word, 1);
-        let of_bytes = lasting.ends_with('+') && is_number(word, 1);
-        let is_hex = word.strip_prefix("0x").is_some_and(|digits| {
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
-        match word.split_once("Cs") {
-            Some((before, _)) if after.starts_with("_7fortune") => {
-                lasting += &format!("{before}Cs…");
-            }
-            _ if of_process || of_bytes || is_hex || is_number(word, 4) => lasting += "…",
-            _ => lasting += word,
-        }
-        let next = after.find(|c: char| c.is_ascii_alphanumeric());
-        let (between, next) = after.split_at(next.unwrap_or(after.len()));
-        lasting += between;
-        rest = next;
-    }
-    lasting
 }
 
 /// Whether lines are as they are shown, where a line of just `…` stands for any number of them.
@@ -161,7 +123,7 @@ pub(crate) mod article {
             ),
             ("vfs_read+193 193", "vfs_read+… 193"),
         ] {
-            assert_eq!(super::lasting(line), lasting);
+            assert_eq!(ktap::lasting(line), lasting);
         }
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         for (shown, same) in [

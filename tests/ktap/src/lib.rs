@@ -15,10 +15,12 @@
 mod figure;
 mod read;
 mod run;
+mod shown;
 
 pub use figure::{Figure, Limit, MISSED, figure};
 pub use read::{Ended, MISSING, Outcome, read, result};
 pub use run::{amount, is_brief, log, note, program, progress, run, skip};
+pub use shown::lasting;
 
 use std::{fmt, str::FromStr};
 
