@@ -383,11 +383,12 @@ fn random_is_uniform() {
     set("order", "random").unwrap();
     let texts: Vec<String> = (0..16).map(|number| format!("fortune {number}")).collect();
     texts.iter().for_each(|text| echo(text));
-    let counts = count(16_000, &texts);
+    let draws = by_kernel(16_000, 1600);
+    let counts = count(draws, &texts);
     let value = chi_square(&counts);
     // With 15 degrees of freedom, more than 60 comes once in four million.
     note(format!(
-        "16,000 draws of 16 fortunes: chi-square {value:.1}, at most 60"
+        "{draws} draws of 16 fortunes: chi-square {value:.1}, at most 60"
     ));
     assert!(value < 60., "{counts:?}");
     // Not one after the other, nor each once a lap.

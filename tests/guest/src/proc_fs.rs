@@ -4,7 +4,7 @@
 
 use crate::{
     memory::{Buffer, Low, int80, read_to},
-    module::Module,
+    module::{Module, by_kernel},
 };
 use nix::{
     errno::Errno,
@@ -744,7 +744,7 @@ fn unload_under_load() {
                 }
             });
         }
-        for _ in 0..50 {
+        for _ in 0..by_kernel(50, 20) {
             load().unload();
         }
         stop.store(true, Ordering::Relaxed);
