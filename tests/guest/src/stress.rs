@@ -39,33 +39,47 @@ ktap::tests!(stress, Guest, Once:
 
 /// What the kernel keeps for itself at one moment, and not at another, is some 100 KiB. What leaks is there each time.
 fn least_memory() -> i64 {
-    let times = (0..6).map(|_| kernel_memory());
+    let times = (0..12).map(|_| kernel_memory());
     times.min().expect("there are some")
 }
 
+/// How often memory is to have grown before that counts: where others use the host, what the kernel frees later, and keeps
+/// meanwhile, has been 120 KiB once and nothing the next time.
+const TRIES: usize = 3;
+
 fn loading_and_unloading() {
     let cycles = by_kernel(amount(300, 10_000), amount(30, 1000));
-    let (mut begun, mut done) = (0, 0);
-    for cycle in 0..cycles {
-        if cycle == cycles / 3 {
-            begun = least_memory();
+    let most = by_kernel(64, 512);
+    let mut done = 0;
+    let mut live = |times| {
+        for _ in 0..times {
+            let module = Module::load("");
+            echo("one");
+            let file = open();
+            assert_eq!(read(&file, &mut [0; 2]), Ok(2));
+            write(&file, b"unfinished").unwrap();
+            module.unload();
+            done += 1;
+            progress(done.min(cycles), cycles);
         }
-        let module = Module::load("");
-        echo("one");
-        let file = open();
-        assert_eq!(read(&file, &mut [0; 2]), Ok(2));
-        write(&file, b"unfinished").unwrap();
-        module.unload();
-        done += 1;
-        progress(cycle, cycles);
+    };
+    live(cycles / 3);
+    let mut begun = least_memory();
+    let mut grown = i64::MAX;
+    for _ in 0..TRIES {
+        if grown > most {
+            live(cycles - cycles / 3);
+            let memory = least_memory();
+            grown = grown.min(memory - begun);
+            begun = memory;
+        }
     }
-    let grown = least_memory() - begun;
     figure(
         "S6",
         "{} insmod and rmmod, kernel memory has grown by {} after the first third",
         &[
             Limit::amount(done, cycles, "times"),
-            Limit::most(grown, by_kernel(64, 512), "KiB"),
+            Limit::most(grown, most, "KiB"),
         ],
     );
 }
