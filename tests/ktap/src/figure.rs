@@ -171,10 +171,12 @@ impl Figure {
         }
     }
 
-    /// Whether all is as it must be.
-    pub fn holds(&self) -> bool {
+    /// What to fail with, where it is not as it must be.
+    pub fn failure(&self) -> Option<String> {
         let mut limits = self.limits.iter();
-        limits.all(|limit| limit.holds || (is_brief() && limit.is_amount))
+        let holds = limits.all(|limit| limit.holds || (is_brief() && limit.is_amount));
+        // Not with what lines begin that are put in a table.
+        (!holds).then(|| self.to_string()[FIGURE.len()..].to_owned())
     }
 }
 
@@ -201,5 +203,7 @@ pub fn figure(id: &str, words: &str, limits: &[Limit]) {
     if !is_brief() {
         note(figure.to_string());
     }
-    assert!(figure.holds(), "{figure}");
+    if let Some(why) = figure.failure() {
+        panic!("{why}");
+    }
 }

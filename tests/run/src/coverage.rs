@@ -494,10 +494,9 @@ pub(crate) fn outcome(module: &Path, covered: &BTreeSet<u64>) -> Result<Outcome>
     for line in missed {
         said += &format!("not run: {line}\n");
     }
-    Ok(if figure.holds() {
-        Outcome::passed(name, &said)
-    } else {
-        Outcome::failed(name, &said)
+    Ok(match figure.failure() {
+        None => Outcome::passed(name, &said),
+        Some(why) => Outcome::failed(name, &format!("{why}\n{said}")),
     })
 }
 

@@ -358,7 +358,7 @@ impl Report {
 pub(crate) mod tests {
     use super::{Failure, Results, sentences};
     use crate::{crash, progress::Progress};
-    use ktap::{Declaration, Ended, Figure, Limit, chosen, read};
+    use ktap::{Declaration, Ended, Figure, Limit, Outcome, chosen, read};
     use std::time::Duration;
 
     ktap::tests!(run, Host:
@@ -479,7 +479,7 @@ pub(crate) mod tests {
             "figure: S1   7 calls, a wait of 30ms, 1 times as many, 96.25 %; to be reached: \
              ≥ 7 calls, ≤ 20ms (must be ≤ 1s): MISSED, = 1 times ± 0.01, ≥ 97.5 % (wished): MISSED"
         );
-        assert!(figure.holds());
+        assert_eq!(figure.failure(), None);
     }
 
     fn figures_fail_where_they_must_hold() {
@@ -492,10 +492,11 @@ pub(crate) mod tests {
             wished.or_else(must.clone()),
             must,
         ] {
-            assert!(
-                !Figure::new("S1", "{}", &[limit.clone()]).holds(),
-                "{limit:?}"
-            );
+            let failure = Figure::new("S1", "{}", &[limit]).failure().unwrap();
+            assert!(failure.ends_with(": MISSED"), "{failure}");
+            // It is shown as why a test has failed.
+            let outcome = Outcome::failed("a.b", &failure);
+            assert!(matches!(outcome.ended, Ended::Failed(why) if why == failure));
         }
     }
 }
