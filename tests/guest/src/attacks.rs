@@ -4,7 +4,7 @@
 
 use crate::{
     memory::{Buffer, read_to},
-    module::{KernelLog, Module, by_kernel},
+    module::{Done, KernelLog, Module, by_kernel},
 };
 use ktap::{amount, skip};
 use nix::{
@@ -547,6 +547,7 @@ fn files_are_moved_while_read() {
     let _module = load();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _done = Done(&stop);
         for name in ["moved_0", "moved_1", "moved_2", "moved_3"] {
             let stop = &stop;
             scope.spawn(move || {
@@ -558,7 +559,6 @@ fn files_are_moved_while_read() {
         for _ in 0..by_kernel(1000, 200) {
             assert_eq!(write(wo("move"), b"x"), Ok(1));
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 
@@ -636,6 +636,7 @@ fn unload_under_attack() {
     module.unload();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _done = Done(&stop);
         for first in 0..3 {
             let (stop, names) = (&stop, &names);
             scope.spawn(move || {
@@ -656,7 +657,6 @@ fn unload_under_attack() {
         for _ in 0..by_kernel(amount(40, 100), 20) {
             load().unload();
         }
-        stop.store(true, Ordering::Relaxed);
     });
     load().unload();
 }

@@ -2,7 +2,7 @@
 
 //! How long others wait for what is done with a large pot, and how long that takes.
 
-use crate::module::{CONTROL, Module, by_kernel, cat, open, pot, set, stat, stats, store};
+use crate::module::{CONTROL, Done, Module, by_kernel, cat, open, pot, set, stat, stats, store};
 use ktap::{Limit, amount, figure};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -50,15 +50,6 @@ fn fill(size: usize) {
     let texts = b"x\n%\n".repeat(at_once / 2);
     for _ in 0..size / at_once {
         assert_eq!(store(&texts), Ok(texts.len()));
-    }
-}
-
-/// Says when it is dropped that others are to end: also when a test fails.
-pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

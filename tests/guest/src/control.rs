@@ -5,8 +5,8 @@
 use crate::{
     memory::write_from,
     module::{
-        CONTROL, HANG, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open, pot,
-        set, stat, stats, store,
+        CONTROL, Done, HANG, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open,
+        pot, set, stat, stats, store,
     },
 };
 use ktap::note;
@@ -182,6 +182,7 @@ fn pot_while_others_write() {
     };
     let mut seen = 0;
     thread::scope(|scope| {
+        let _done = Done(&done);
         for writer in 0..2 {
             let done = &done;
             scope.spawn(move || {
@@ -211,7 +212,6 @@ fn pot_while_others_write() {
                 }
             }
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
 

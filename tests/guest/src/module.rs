@@ -18,7 +18,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Read,
     os::fd::OwnedFd,
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -121,6 +124,15 @@ pub(crate) fn by_kernel<T>(stock: T, debug: T) -> T {
         debug
     } else {
         stock
+    }
+}
+
+/// Says when it is dropped that others are to end: also when a test fails.
+pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

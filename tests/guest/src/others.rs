@@ -5,8 +5,8 @@
 use crate::{
     memory::{Stall, write_from},
     module::{
-        CONTROL, HANG, KernelLog, Module, assert_cat, by_kernel, cat, echo, is_debug_kernel, open,
-        set, stat, store,
+        CONTROL, Done, HANG, KernelLog, Module, assert_cat, by_kernel, cat, echo, is_debug_kernel,
+        open, set, stat, store,
     },
     unloading::kernel_memory,
 };
@@ -355,13 +355,13 @@ fn write_at_once(writers: usize, text: &Text, group: &Group, time: Duration) -> 
             let thread = thread::Builder::new().stack_size(64 << 10);
             thread.spawn_scoped(scope, write_some).unwrap();
         }
+        let _done = Done(&done);
         ready.wait();
         let (begun, before) = (Instant::now(), group.charged());
         while begun.elapsed() < time {
             thread::sleep(Duration::from_millis(5));
             most = most.max(group.charged().saturating_sub(before));
         }
-        done.store(true, Ordering::Relaxed);
     });
     most
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     memory::{Buffer, Low, int80, read_to},
-    module::{Module, by_kernel},
+    module::{Done, Module, by_kernel},
 };
 use nix::{
     errno::Errno,
@@ -711,6 +711,7 @@ fn unload_with_all_open() {
 fn unload_under_load() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _done = Done(&stop);
         for first in 0..3 {
             let stop = &stop;
             scope.spawn(move || {
@@ -747,7 +748,6 @@ fn unload_under_load() {
         for _ in 0..by_kernel(50, 20) {
             load().unload();
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

@@ -5,7 +5,8 @@
 use crate::{
     memory::{Buffer, Stall, read_to, write_from},
     module::{
-        CONTROL, FORTUNE, Module, assert_pot, by_kernel, cat, echo, open, pot, set, stats, store,
+        CONTROL, Done, FORTUNE, Module, assert_pot, by_kernel, cat, echo, open, pot, set, stats,
+        store,
     },
     unloading::kernel_memory,
 };
@@ -84,15 +85,6 @@ fn loading_and_unloading() {
     );
 }
 
-/// Says that others shall stop, however this ends.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// What those who use the module may see while it comes and goes.
 fn is_documented(call: &str, error: Option<i32>) -> bool {
     let error = error.map(Errno::from_raw);
@@ -164,7 +156,7 @@ fn unloading_under_load() {
         }
         scope.spawn(|| use_it(&format!("{CONTROL}/pot")));
         scope.spawn(walk);
-        let _stop = Stop(&done);
+        let _done = Done(&done);
         for cycle in 0..cycles {
             let module = Module::load("");
             thread::sleep(Duration::from_millis(20));

@@ -7,9 +7,8 @@
 //! elsewhere by `stats`: draws, stores, clears and calls that failed. `qemu/boot` sees what the kernel complains of, and, on a
 //! kernel that checks itself, what memory is left.
 
-use crate::{
-    bounds::Done,
-    module::{CONTROL, FORTUNE, Module, assert_cat, by_kernel, cat, echo, set, stats, store},
+use crate::module::{
+    CONTROL, Done, FORTUNE, Module, assert_cat, by_kernel, cat, echo, set, stats, store,
 };
 use ktap::{Declaration, Limit, amount, figure, note, skip};
 use nix::unistd::{Uid, chown};
