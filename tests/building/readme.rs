@@ -44,10 +44,10 @@ fn blocks(file: &'static str, kind: &'static str) -> Vec<Block> {
     let readme = fs::read_to_string(file).unwrap_or_default();
     let mut blocks: Vec<Block> = Vec::new();
     let mut inside = Inside::Other;
-    // Whether there was nothing since the end of the last block.
+    // Whether there was nothing since the end of a block of commands.
     let mut follows = false;
+    let prompt = if kind == "console" { "# " } else { "" };
     for (line, text) in readme.lines().enumerate() {
-        let prompt = if kind == "console" { "# " } else { "" };
         match (&inside, text.strip_prefix("```"), blocks.last_mut()) {
             (Inside::Other, Some(mark), _) if mark == kind => {
                 inside = Inside::Commands;
@@ -61,13 +61,9 @@ fn blocks(file: &'static str, kind: &'static str) -> Vec<Block> {
             }
             (Inside::Other, Some(""), _) if follows => inside = Inside::Shown,
             (Inside::Other, ..) => follows &= text.is_empty(),
-            (Inside::Commands, Some(_), _) => {
+            (Inside::Commands | Inside::Shown, Some(_), _) => {
+                follows = kind == "sh" && matches!(inside, Inside::Commands);
                 inside = Inside::Other;
-                follows = kind == "sh";
-            }
-            (Inside::Shown, Some(_), _) => {
-                inside = Inside::Other;
-                follows = false;
             }
             (Inside::Commands, None, Some(block)) => match text.strip_prefix(prompt) {
                 Some(command) => block.commands += &format!("{command}\n"),
