@@ -230,7 +230,9 @@ impl Sockets {
 impl Guest {
     pub(crate) fn start(machine: &Machine) -> Result<Self> {
         let architecture = machine.architecture;
-        let mut qemu = Command::new(architecture.qemu);
+        // It does not outlive this program, whatever ends that.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", architecture.qemu]);
         qemu.args(machine.arguments());
         qemu.arg("-initrd").arg(&machine.initramfs);
         if let (true, Some(kept)) = (machine.resumes, &machine.kept) {
@@ -291,7 +293,7 @@ impl Guest {
             .qemu
             .stderr(Stdio::piped())
             .spawn()
-            .context(architecture.qemu)?;
+            .context("setpriv")?;
         // Only QEMU has these ends now, so that they are closed when it ends.
         drop(sockets);
         let said = qemu.stderr.take().context("QEMU's stderr")?;

@@ -20,7 +20,8 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, SystemTime},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 ktap::tests!(boot, Boot:
@@ -37,6 +38,7 @@ ktap::tests!(boot, Boot:
     says_by_which_signal_the_command_was_ended,
     crash_of_a_program_is_the_programs,
     each_failure_is_told_from_the_others,
+    killed_boot_leaves_no_guest,
     options,
     root_of_ones_own,
     by_a_bios_or_as_it_is_linked,
@@ -385,13 +387,12 @@ const FAILURES: &[Failure] = &[
     },
 ];
 
-/// Kills what `process` has started.
-fn kill_children(process: &Child) {
+/// What `process` has started.
+fn children(process: &Child) -> Vec<Pid> {
     let id = process.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    for child in children.split_whitespace() {
-        kill(Pid::from_raw(child.parse().unwrap()), Signal::SIGKILL).unwrap();
-    }
+    let ids = children.split_whitespace();
+    ids.map(|id| Pid::from_raw(id.parse().unwrap())).collect()
 }
 
 fn each_failure_is_told_from_the_others() {
@@ -433,7 +434,9 @@ fn each_failure_is_told_from_the_others() {
             .read_line(&mut line)
             .unwrap();
         if failure.killed {
-            kill_children(&child);
+            for child in children(&child) {
+                kill(child, Signal::SIGKILL).unwrap();
+            }
         }
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -462,6 +465,29 @@ fn each_failure_is_told_from_the_others() {
             )),
         ],
     );
+}
+
+fn killed_boot_leaves_no_guest() {
+    let work = work("killed");
+    let mut child = boot_command()
+        .args(["--", "sh", "-c", "echo up; sleep 1000"])
+        .env("TMPDIR", &work)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let guest = children(&child);
+    assert_eq!(guest.len(), 1, "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let begun = Instant::now();
+    while kill(guest[0], None).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "QEMU still runs");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn options() {
