@@ -3,7 +3,7 @@
 //! /proc/driver/fortune: what is in the pot, and how it behaves.
 
 use crate::{
-    memory::write_from,
+    memory::{Buffer, read_to, write_from},
     module::{
         CONTROL, Done, HANG, Module, assert_cat, assert_pot, by_kernel, cat, control, echo, open,
         pot, set, stat, stats, store,
@@ -18,6 +18,7 @@ use nix::{
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
+    io::Read,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -30,6 +31,7 @@ ktap::tests!(control, Guest:
     counters [C2],
     pot_lists_all [C3],
     pot_in_pieces [C3],
+    pot_where_the_copy_faults,
     pot_while_others_write [C5],
     settings [C6 C7],
     bad_words [C6 C7],
@@ -109,7 +111,7 @@ fn counters() {
     now(&[("nospace", 1)]);
     // A draw whose copy faults is one, and the next read draws no other.
     let null = std::ptr::null_mut();
-    assert_eq!(crate::memory::read_to(open(), null, 1), Err(Errno::EFAULT));
+    assert_eq!(read_to(open(), null, 1), Err(Errno::EFAULT));
     now(&[("draws", 3), ("faults", 1)]);
     assert_eq!(write_from(&file, null, 1), Err(Errno::EFAULT));
     now(&[("faults", 2)]);
@@ -165,6 +167,28 @@ fn pot_in_pieces() {
     assert_eq!(pread(&file, &mut buffer, 12345), Ok(10));
     assert_eq!(buffer, whole[12345..12355]);
     assert_eq!(pread(&file, &mut buffer, whole.len() as i64), Ok(0));
+}
+
+fn pot_where_the_copy_faults() {
+    let _module = Module::load("");
+    store(b"one\n%\ntwo\n%\nthree").unwrap();
+    let whole = pot();
+    let mut file = File::open(format!("{CONTROL}/pot")).unwrap();
+    let pages = Buffer::new(4096);
+    let mut begun = 0;
+    for room in [0, 1, 7, 0, 3] {
+        // What has arrived is read, and the next read goes on there.
+        let expected = if room == 0 {
+            Err(Errno::EFAULT)
+        } else {
+            Ok(room)
+        };
+        assert_eq!(read_to(&file, pages.edge(room), 100), expected);
+        begun += room;
+    }
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, whole[begun..]);
 }
 
 fn pot_while_others_write() {
