@@ -256,6 +256,7 @@ fn writes_of_many_are_whole() {
         let _done = Done(&done);
         for _ in 0..2 {
             scope.spawn(|| {
+                let _done = Done(&done);
                 let texts = b"x\n%\n".repeat(MANY as usize);
                 while !done.load(Ordering::Relaxed) {
                     assert_eq!(store(&texts), Ok(texts.len()));
@@ -263,6 +264,7 @@ fn writes_of_many_are_whole() {
             });
         }
         while stat("stores") < 2 * MANY {
+            assert!(!done.load(Ordering::Relaxed), "who writes has failed");
             thread::yield_now();
         }
         for _ in 0..rounds {
