@@ -17,7 +17,10 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -194,11 +197,12 @@ fn of_the_module() {
         .iter()
         .filter(|change| !others.contains(&change.file.as_str()))
         .collect();
-    let begun = Instant::now();
-    let unchanged = is_noticed(&copies[0], Duration::from_secs(300));
-    assert_eq!(unchanged, Some(false), "nothing was changed");
-    // Where that takes much longer something hangs. Two at once take each other's time.
-    let limit = 3 * begun.elapsed();
+    let (is_noticed, times) =
+        try_it(&copies[0], &|_| Duration::from_secs(300)).expect("it compiles as it is");
+    assert!(!is_noticed, "nothing was changed");
+    // Where a test takes much longer something hangs. Two at once take each other's time.
+    let limit =
+        |test: usize| Duration::from_secs(10) + 3 * times.get(test).copied().unwrap_or_default();
 
     let (next, noticed, missed) = (
         AtomicUsize::new(0),
@@ -218,13 +222,13 @@ fn of_the_module() {
             let patch = copy.join("change.patch");
             fs::write(&patch, &change.diff).unwrap();
             succeed(Command::new("patch").arg(&file).arg(&patch));
-            match is_noticed(copy, limit) {
+            match try_it(copy, &limit) {
                 // It does not compile.
                 None => {}
-                Some(true) => {
+                Some((true, _)) => {
                     noticed.fetch_add(1, Ordering::Relaxed);
                 }
-                Some(false) => {
+                Some((false, _)) => {
                     missed.fetch_add(1, Ordering::Relaxed);
                     let what = change.diff.lines().nth(1).unwrap_or_default();
                     note(what.replacen("+++", &change.file, 1));
@@ -259,25 +263,13 @@ struct Change {
     diff: String,
 }
 
-/// Whether a test notices what was changed in that copy of the sources, in that time, or never ends; nothing if it does not
-/// compile.
-fn is_noticed(copy: &Path, limit: Duration) -> Option<bool> {
-    // Those that the contract and proc_fs have, and nothing of how the module was built.
-    const TESTS: &[&str] = &[
-        "reads",
-        "writes",
-        "files",
-        "control",
-        "loading",
-        "calls",
-        "permissions",
-        "others",
-        "unloading",
-        "tools",
-        "linear",
-        "bounds",
-        "proc_fs",
-        "attacks",
+/// Whether a test notices what was changed in that copy of the sources: it fails, or does not end within the limit for the test
+/// of that number; and how long the tests before it took. Nothing if the module does not compile.
+fn try_it(copy: &Path, limit: &dyn Fn(usize) -> Duration) -> Option<(bool, Vec<Duration>)> {
+    // Those that the contract and proc_fs have, and nothing of how the module was built; what takes long comes last.
+    const TESTS: [&str; 2] = [
+        "reads writes files control loading calls permissions unloading tools proc_fs attacks",
+        "others linear bounds",
     ];
     let kernel = kernel(Need::Stock);
     let built = run(make(copy, kernel).args(["FORTUNE_TESTS=m", "modules"]));
@@ -289,8 +281,8 @@ fn is_noticed(copy: &Path, limit: Duration) -> Option<bool> {
     let mut guest = kernel
         .boot()
         .args(modules)
-        .args(["--timeout", &limit.as_secs().to_string()])
-        .args(["--", "guest", "contract"])
+        .args(["--timeout", "0", "--", "sh", "-ec"])
+        .args(["for tests; do guest contract $tests; done", "sh"])
         .args(TESTS)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -299,15 +291,29 @@ fn is_noticed(copy: &Path, limit: Duration) -> Option<bool> {
         .spawn()
         .unwrap();
     let output = BufReader::new(guest.stdout.take().unwrap());
-    let failed = output
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line.starts_with("not ok "));
-    if failed {
+    let (sender, results) = mpsc::channel();
+    thread::spawn(move || {
+        let is_result = |line: &String| line.starts_with("ok ") || line.starts_with("not ok ");
+        let mut lines = output.lines().map_while(Result::ok);
+        while let Some(line) = lines.by_ref().find(is_result) {
+            // Nobody waits for it any more if one before it has failed.
+            let _ = sender.send(line);
+        }
+    });
+    let mut times = Vec::new();
+    let has_failed = loop {
+        let begun = Instant::now();
+        match results.recv_timeout(limit(times.len())) {
+            Ok(result) if result.starts_with("ok ") => times.push(begun.elapsed()),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => break true,
+            Err(RecvTimeoutError::Disconnected) => break false,
+        }
+    };
+    if has_failed {
         let id = Pid::from_raw(guest.id().try_into().unwrap());
         killpg(id, Signal::SIGTERM).unwrap();
     }
-    Some(!guest.wait().unwrap().success() || failed)
+    Some((!guest.wait().unwrap().success() || has_failed, times))
 }
 
 fn check(&(name, needs, tests, by): &Mutant) {
