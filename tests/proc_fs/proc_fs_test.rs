@@ -392,7 +392,13 @@ impl Names {
         long[256] = 0;
         let too_long = CStr::from_bytes_with_nul(&long).map_err(|_| EIO)?;
         let longest = CStr::from_bytes_with_nul(&long[1..]).map_err(|_| EIO)?;
+        // A path has 4095 bytes at most.
+        let mut long = KVec::from_elem(b'p', 4097, GFP_KERNEL)?;
+        long[4096] = 0;
+        let long_path = CStr::from_bytes_with_nul(&long).map_err(|_| EIO)?;
+        let longest_path = CStr::from_bytes_with_nul(&long[1..]).map_err(|_| EIO)?;
         let hello = |dir: &Dir, name: &CStr| dir.show(name, READ_ONLY, Hello).map(drop);
+        let link = |target: &CStr| ours.symlink(c"link", target).map(drop);
         let owned = |uid, gid| {
             let options = Options::new(READ_ONLY).owner(uid, gid);
             ours.show(c"owned", options, Hello).map(drop)
@@ -421,7 +427,10 @@ impl Names {
         })?;
         case("no_user", owned(u32::MAX, 0))?;
         case("no_group", owned(0, u32::MAX))?;
-        case("link_to_nothing", ours.symlink(c"link", c"").map(drop))?;
+        case("link_to_nothing", link(c""))?;
+        case("link_of_a_byte", link(c"x"))?;
+        case("link_of_4095_bytes", link(longest_path))?;
+        case("link_of_4096_bytes", link(long_path))?;
         case("failed_initialiser", {
             let never = Err::<NeverMade, Error>(EIO);
             ours.show(c"fails", READ_ONLY, never)
