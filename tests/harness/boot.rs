@@ -387,6 +387,14 @@ const FAILURES: &[Failure] = &[
     },
 ];
 
+/// The first line that `process` prints, or nothing if it ends without one.
+fn first_line(process: &mut Child) -> String {
+    let mut line = String::new();
+    let mut stdout = BufReader::new(process.stdout.as_mut().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    line
+}
+
 /// What `process` has started.
 fn children(process: &Child) -> Vec<Pid> {
     let id = process.id();
@@ -429,10 +437,7 @@ fn each_failure_is_told_from_the_others() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        first_line(&mut child);
         if failure.killed {
             for child in children(&child) {
                 kill(child, Signal::SIGKILL).unwrap();
@@ -475,12 +480,9 @@ fn killed_boot_leaves_no_guest() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    assert_eq!(first_line(&mut child), "up\n");
     let guest = children(&child);
-    assert_eq!(guest.len(), 1, "{line}");
+    assert_eq!(guest.len(), 1);
     child.kill().unwrap();
     child.wait().unwrap();
     let begun = Instant::now();
