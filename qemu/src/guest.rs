@@ -230,7 +230,7 @@ impl Sockets {
 impl Guest {
     pub(crate) fn start(machine: &Machine) -> Result<Self> {
         let architecture = machine.architecture;
-        // It does not outlive this program, whatever ends that.
+        // It does not outlive this program where that is killed and its PID namespace goes on, as in the tests.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "KILL", architecture.qemu]);
         qemu.args(machine.arguments());
